@@ -1,0 +1,3 @@
+//! The `target-nats` program: arguments in, exit code out.
+
+fn main() {}

@@ -1,0 +1,59 @@
+//! The settings of a run, typed and cross-checked.
+//!
+//! [`Settings`] is what the rest of the program sees: no JSON, no environment, no defaults to fill.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use self::address::ServerAddress;
+
+pub(crate) mod address;
+
+/// What to do with a value that is no legal subject token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SubjectInvalid {
+    /// The record is an error.
+    Reject,
+    /// Each illegal character becomes `_`.
+    Replace,
+    /// Each illegal byte becomes `=HH`: reversible, and two values never meet.
+    Encode,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// As the SDK prints them.
+    Text,
+    /// One JSON object a line, as the SDK's `StructuredFormatter` does.
+    Json,
+}
+
+/// The settings of a run. Made by `load`, from configuration files, the environment and defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Servers in the order in which they are tried; never empty.
+    pub(crate) nats_urls: Vec<ServerAddress>,
+    pub(crate) queue_prefix: String,
+    pub(crate) connection_name: String,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) confirm_timeout: Duration,
+    /// The subject's template for streams that no entry of `subjects` matches.
+    pub(crate) subject: String,
+    /// Stream name or glob, and its template; the first match wins.
+    pub(crate) subjects: Vec<(String, String)>,
+    pub(crate) subject_invalid: SubjectInvalid,
+    /// Header name and template, in the order given.
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) workers: usize,
+    pub(crate) connections: usize,
+    /// Unconfirmed messages that a worker may hold.
+    pub(crate) max_in_flight: usize,
+    /// Unconfirmed payload bytes that a worker may hold.
+    pub(crate) max_in_flight_bytes: usize,
+    pub(crate) state_interval: Duration,
+    pub(crate) log_format: LogFormat,
+    pub(crate) process_activate_version_messages: bool,
+    /// `batch_config.storage.root`: the folder in which BATCH files are looked for by their names alone.
+    pub(crate) batch_root: Option<PathBuf>,
+}

@@ -1,0 +1,3 @@
+//! Integration tests: the built executable against real servers.
+
+fn main() {}
