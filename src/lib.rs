@@ -3,6 +3,9 @@
 mod error;
 mod secret;
 mod settings;
+mod singer;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, Kind};
 pub use settings::Settings;
