@@ -4,6 +4,8 @@ mod error;
 mod secret;
 mod settings;
 mod singer;
+mod checkpoint;
+mod replay;
 #[cfg(test)]
 mod testing;
 

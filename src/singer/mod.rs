@@ -2,6 +2,8 @@
 //!
 //! Pure: no I/O, no threads, no clock.
 
+pub(crate) mod batch;
 pub(crate) mod json;
 pub(crate) mod message;
 pub(crate) mod state;
+pub(crate) mod stream;
