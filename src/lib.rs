@@ -5,7 +5,9 @@ mod secret;
 mod settings;
 mod singer;
 mod checkpoint;
+mod route;
 mod replay;
+mod input;
 #[cfg(test)]
 mod testing;
 
