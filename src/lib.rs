@@ -1,6 +1,7 @@
 //! A Singer target that publishes records to NATS and prints STATE as a receipt.
 
 mod error;
+mod nearest;
 mod secret;
 mod settings;
 
