@@ -48,6 +48,10 @@ pub(crate) struct Cli {
 }
 
 /// Execute the Singer target.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"), usage = "[OPTIONS]")]
 struct Options {
