@@ -61,6 +61,10 @@ fn load_from(
     load(&config, &environment, &folder.0.join(".env"))
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a reference would make every case longer"
+)]
 #[track_caller]
 fn check<T: PartialEq + std::fmt::Debug>(
     config: &[&str],
@@ -136,6 +140,10 @@ fn defaults() {
 fn later_files_win_and_the_environment_wins_over_all() {
     const A: &str = r#"{"queue_prefix": "a", "workers": 4}"#;
     const B: &str = r#"{"queue_prefix": "b"}"#;
+    const HEADERS: [&str; 2] = [
+        r#"{"headers": {"A": "1", "B": "2"}}"#,
+        r#"{"headers": {"C": "3"}}"#,
+    ];
     const SET: &[(&str, &str)] = &[("TARGET_NATS_QUEUE_PREFIX", "e")];
     check(&[A, B], &[], None, prefix, "b".into());
     check(&[B, A], &[], None, prefix, "a".into());
@@ -159,10 +167,6 @@ fn later_files_win_and_the_environment_wins_over_all() {
         "a".into(),
     );
     // Whole values: nothing of the first `headers` is left.
-    const HEADERS: [&str; 2] = [
-        r#"{"headers": {"A": "1", "B": "2"}}"#,
-        r#"{"headers": {"C": "3"}}"#,
-    ];
     check(&HEADERS, &[], None, |settings| settings.headers.len(), 1);
     check(
         &[r#"{"queue_prefix": "x", "queue_prefix": "y"}"#],
