@@ -171,7 +171,8 @@ fn description(setting: &Setting) -> String {
     }
 }
 
-/// The README's section: a table for every group.
+/// The README's section: a table for every group. Only the test that keeps the README needs it.
+#[cfg(test)]
 pub(crate) fn render_readme() -> String {
     let mut text = String::new();
     for group in Group::ALL {
@@ -248,6 +249,9 @@ pub(crate) fn render_help() -> String {
             let short = short.trim_end_matches('.').replace('`', "");
             let _ = writeln!(text, "  {} ({limits}{default})", setting.key);
             wrap(&mut text, "      ", &short);
+            if let Some(example) = setting.example {
+                wrap(&mut text, "      ", &format!("Example: {example}"));
+            }
         }
     }
     for (support, what) in [

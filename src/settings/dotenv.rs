@@ -245,4 +245,33 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["A", "B", "E"]);
     }
+
+    #[test]
+    fn random_text_never_panics() {
+        const PIECES: [&str; 20] = [
+            "A", "=", "'", "\"", "\\", "\n", "\r\n", "#", " ", "\t", "export ", "${", "}", ":-",
+            "é", "${A}", "\0", "B=1", "$", "\\n",
+        ];
+        let mut seed = 0x0d07_e4f1_u64;
+        eprintln!("seed {seed:#x}");
+        let mut next = |bound: usize| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % bound
+        };
+        for _ in 0..20_000 {
+            let text: String = (0..next(14)).map(|_| PIECES[next(PIECES.len())]).collect();
+            let dotenv = parse_dotenv(&text, &environment);
+            let lines = text.matches('\n').count() + 1;
+            assert!(
+                dotenv
+                    .skipped_lines
+                    .iter()
+                    .all(|line| (1..=lines).contains(line)),
+                "{text:?}"
+            );
+            assert!(!dotenv.variables.contains_key(""), "{text:?}");
+        }
+    }
 }
