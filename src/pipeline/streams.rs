@@ -31,7 +31,7 @@ impl Streams {
     pub(super) fn find(&mut self, name: &str) -> Option<&mut Stream> {
         // Records of one stream come in runs.
         if self
-            .streams
+            .all
             .get(self.last)
             .is_none_or(|last| *last.name != *name)
         {

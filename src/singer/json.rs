@@ -4,8 +4,6 @@
 //! that some taps emit and Python reads. It keeps no stack of its own on the thread's stack: nesting of
 //! any depth is a bit a level. Its input is `&str`, so UTF-8 is not its business.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
-
 /// What is wrong with a text, and at which byte, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -26,7 +24,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte, or 0 at the end: a NUL is legal nowhere, so the two need not be told apart.
-    fn peek(&self) -> u8 {
+    pub(super) fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
@@ -39,20 +37,19 @@ impl<'a> Scanner<'a> {
         Fault { what, at: self.at }
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
 
-    /// Takes `{` and stops before the first key or `}`.
+    /// Takes `{`.
     pub(crate) fn enter_object(&mut self) -> Result<(), Fault> {
         self.skip_space();
         if self.peek() != b'{' {
             return Err(self.fault("expected '{'"));
         }
         self.at += 1;
-        self.skip_space();
         Ok(())
     }
 
@@ -151,33 +148,6 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-    }
-
-    /// Takes one value as [`Scanner::value`] does. If it is an object, its keys are first looked for where
-    /// `guide` had them last, which is much faster than reading them; what the guide has not yet, it learns.
-    pub(crate) fn value_along(&mut self, guide: &mut Guide<'a>) -> Result<&'a str, Fault> {
-        self.skip_space();
-        if self.peek() != b'{' {
-            return self.value();
-        }
-        let start = self.at;
-        let mut keys = 0;
-        loop {
-            let before = self.at;
-            if !self.take(guide.keys.get(keys).copied()) {
-                if keys == 0 {
-                    self.at += 1;
-                }
-                if self.next_key(keys == 0)?.is_none() {
-                    break;
-                }
-                guide.learn(keys, &self.text[before..self.at]);
-            }
-            keys += 1;
-            self.value()?;
-        }
-        guide.end(keys);
-        Ok(&self.text[start..self.at])
     }
 
     /// Takes a text if it is what comes next.
@@ -304,43 +274,6 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// What stood before each value of an object, from the brace or the value before: `{"id": `, `, "name": `.
-/// Records of a stream are alike, so that what was read of one is only compared with the next.
-#[derive(Debug, Default)]
-pub(crate) struct Guide<'a> {
-    keys: Vec<&'a str>,
-    shape: Shape,
-    has_changed: bool,
-}
-
-/// Stands for the keys of an object and their order. Objects of one shape have the same keys, so that what
-/// was found out about the keys of one need not be found out again. (Different shapes may have the same keys.)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shape(u64);
-
-impl<'a> Guide<'a> {
-    fn learn(&mut self, place: usize, text: &'a str) {
-        self.keys.truncate(place);
-        self.keys.push(text);
-        self.has_changed = true;
-    }
-
-    fn end(&mut self, keys: usize) {
-        if self.has_changed || self.keys.len() != keys {
-            self.keys.truncate(keys);
-            self.has_changed = false;
-            let mut hasher = DefaultHasher::new();
-            self.keys.hash(&mut hasher);
-            self.shape = Shape(hasher.finish());
-        }
-    }
-
-    /// The shape of the object that was scanned last.
-    pub(crate) fn shape(&self) -> Shape {
-        self.shape
-    }
-}
-
 /// The high bit of each byte of `chunk` that ends a run of plain string bytes: `"`, `\` or below 0x20.
 /// Only the lowest set bit is exact; the ones above it may be false (the subtraction borrows upward).
 fn special_bytes(chunk: u64) -> u64 {
@@ -389,11 +322,11 @@ impl Nesting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::testing::Random;
 
-    fn is_value(text: &str) -> bool {
+    pub(in crate::singer) fn is_value(text: &str) -> bool {
         let mut scanner = Scanner::new(text);
         scanner.value().and_then(|_| scanner.end()).is_ok()
     }
@@ -494,55 +427,5 @@ mod tests {
         let mixed = "{\"a\":[".repeat(1000) + "1" + &"]}".repeat(1000);
         assert!(is_value(&mixed));
         assert!(!is_value(&mixed.replacen("]}", "}]", 1)));
-    }
-
-    #[test]
-    fn a_guide_changes_nothing_of_what_is_accepted() {
-        let mut random = Random::new("guided scanner");
-        for _ in 0..20_000 {
-            let texts: Vec<String> = (0..4)
-                .map(|_| {
-                    let mut text = random.json(2);
-                    if random.below(2) == 0 {
-                        text = format!("{{\"a\": {text}, \"b\": {}}}", random.json(1));
-                    }
-                    match random.below(4) {
-                        0 => random.mutate_text(&text),
-                        _ => text,
-                    }
-                })
-                .collect();
-            let mut guide = Guide::default();
-            for text in &texts {
-                let mut guided = Scanner::new(text);
-                let along = guided.value_along(&mut guide).and_then(|_| guided.end());
-                assert_eq!(along.is_ok(), is_value(text), "{texts:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn shapes_tell_records_with_other_keys_apart() {
-        let shapes: Vec<Shape> = {
-            let mut guide = Guide::default();
-            [
-                r#"{"a":1,"b":2}"#,
-                r#"{"a":{"c":0},"b":"x"}"#,
-                r#"{"a":1}"#,
-                r#"{"b":2,"a":1}"#,
-                r#"{"a":1,"b":2,"c":3}"#,
-                "{}",
-                r#"{"a":1,"b":2}"#,
-            ]
-            .map(|text| {
-                Scanner::new(text).value_along(&mut guide).unwrap();
-                guide.shape()
-            })
-            .to_vec()
-        };
-        assert!(shapes[0] == shapes[1] && shapes[0] == shapes[6]);
-        for (place, shape) in shapes.iter().enumerate().take(6).skip(2) {
-            assert!(!shapes[..place].contains(shape), "{place}");
-        }
     }
 }

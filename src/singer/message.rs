@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::json::{Fault, Guide, Scanner, Shape};
+use super::guide::{Guide, Shape};
+use super::json::{Fault, Scanner};
 use super::value::{string_inside, unescape};
 use crate::error::{Error, Kind};
 
@@ -122,7 +123,7 @@ impl<'a> Parts<'a> {
         scanner: &mut Scanner<'a>,
         last: &mut LastRecord<'a>,
     ) -> Result<(), Fault> {
-        self.record = Some(scanner.value_along(&mut last.guide)?);
+        self.record = Some(last.guide.value(scanner)?);
         self.shape = last.guide.shape();
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Pure: no I/O, no threads, no clock.
 
 pub(crate) mod batch;
+pub(crate) mod guide;
 pub(crate) mod json;
 pub(crate) mod message;
 pub(crate) mod state;

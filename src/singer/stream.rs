@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::json::Shape;
+use super::guide::Shape;
 use super::value::{self, fields, unescape};
 use crate::error::{Error, Kind};
 
