@@ -131,16 +131,13 @@ impl Flow {
 
     fn take_block(&mut self, block: Block) -> Result<(), Error> {
         let block = Arc::new(block);
-        let mut outcome = Ok(());
-        for message in parse_block(&block).into_iter().flatten() {
+        let taken = parse_block(&block, |message| {
             self.counts.lines += 1;
-            outcome = message.and_then(|message| self.take_message(&message, &block));
-            if let Err(error) = outcome {
-                outcome = Err(error.line(self.counts.lines));
-                break;
-            }
-        }
-        self.hand_out(&block).and(outcome)
+            message
+                .and_then(|message| self.take_message(&message, &block))
+                .map_err(|error| error.line(self.counts.lines))
+        });
+        self.hand_out(&block).and(taken)
     }
 
     fn take_message(&mut self, message: &Message<'_>, block: &Arc<Block>) -> Result<(), Error> {

@@ -14,22 +14,32 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// two cores, sharing a block out costs more than it gives (measured: 10 % of the throughput).
 const BUSY_CORES: usize = 2;
 
-/// The messages of some lines, up to the first line that holds none.
-pub(super) type Messages<'a> = Vec<Result<Message<'a>, Error>>;
-
-/// Parses the lines of a block. The pieces follow each other; an error is the last that counts.
-pub(super) fn parse_block(block: &Block) -> Vec<Messages<'_>> {
+/// Parses the lines of a block and gives each message to `take`, in order, up to the first that fails to
+/// be one or to be taken.
+pub(super) fn parse_block<'a>(
+    block: &'a Block,
+    mut take: impl FnMut(Result<Message<'a>, Error>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let bytes = block.bytes();
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let spare = cores.saturating_sub(BUSY_CORES).max(1);
     let pieces = (bytes.len() / PIECE_BYTES).clamp(1, spare);
     if pieces == 1 {
-        return vec![parse_lines(bytes)];
+        return parse_lines(bytes, take);
     }
-    split_at_lines(bytes, pieces)
+    let parsed: Vec<Vec<_>> = split_at_lines(bytes, pieces)
         .into_par_iter()
-        .map(parse_lines)
-        .collect()
+        .map(|piece| {
+            let mut messages = Vec::with_capacity(piece.len() / 256);
+            // It does not fail: what is no message is kept like a message.
+            let _ = parse_lines(piece, |message| {
+                messages.push(message);
+                Ok(())
+            });
+            messages
+        })
+        .collect();
+    parsed.into_iter().flatten().try_for_each(take)
 }
 
 /// Cuts bytes into at most `pieces` of about the same size, behind line ends.
@@ -49,7 +59,11 @@ fn split_at_lines(bytes: &[u8], pieces: usize) -> Vec<&[u8]> {
     cut
 }
 
-fn parse_lines(bytes: &[u8]) -> Messages<'_> {
+/// Parses lines up to the first that is no message.
+fn parse_lines<'a>(
+    bytes: &'a [u8],
+    mut take: impl FnMut(Result<Message<'a>, Error>) -> Result<(), Error>,
+) -> Result<(), Error> {
     let (text, bad_line) = match str::from_utf8(bytes) {
         Ok(text) => (text, None),
         Err(error) => {
@@ -58,24 +72,20 @@ fn parse_lines(bytes: &[u8]) -> Messages<'_> {
             let lines_end = valid.rfind('\n').map_or(0, |at| at + 1);
             let what = "the line is not valid UTF-8";
             let cause = format!("bad byte at {}", error.valid_up_to() - lines_end + 1);
-            (
-                &valid[..lines_end],
-                Some(Error::new(Kind::Input, what).cause(cause)),
-            )
+            let bad_line = Error::new(Kind::Input, what).cause(cause);
+            (&valid[..lines_end], Some(bad_line))
         }
     };
-    let mut messages = Vec::with_capacity(text.len() / 256);
     let mut last = LastRecord::default();
     for line in lines(text) {
         let message = parse_message(line, &mut last);
         let is_bad = message.is_err();
-        messages.push(message);
+        take(message)?;
         if is_bad {
-            return messages;
+            return Ok(());
         }
     }
-    messages.extend(bad_line.map(Err));
-    messages
+    bad_line.map_or(Ok(()), |error| take(Err(error)))
 }
 
 /// Lines as Singer has them: they end with a line feed, and with nothing else.
@@ -144,7 +154,12 @@ mod tests {
             (b"\n", "a blank line: every line must hold one JSON object"),
         ] {
             let bytes = [state, state, bad, state].concat();
-            let messages = parse_lines(&bytes);
+            let mut messages = Vec::new();
+            let taken = parse_lines(&bytes, |message| {
+                messages.push(message);
+                Ok(())
+            });
+            assert_eq!(taken, Ok(()));
             assert_eq!(messages.len(), 3);
             assert!(messages[..2].iter().all(Result::is_ok));
             assert_eq!(messages[2].as_ref().unwrap_err().to_string(), what);

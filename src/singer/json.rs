@@ -93,6 +93,17 @@ impl<'a> Scanner<'a> {
     pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
         self.skip_space();
         let start = self.at;
+        match self.peek() {
+            b'"' => self.skip_string()?,
+            b'{' | b'[' => self.skip_nested()?,
+            b'-' | b'0'..=b'9' => self.skip_number()?,
+            _ => self.skip_word()?,
+        }
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Takes an object or array with all that is in it.
+    fn skip_nested(&mut self) -> Result<(), Fault> {
         let mut open = Nesting::default();
         loop {
             match self.peek() {
@@ -124,7 +135,7 @@ impl<'a> Scanner<'a> {
             // A value has ended: close what ends with it, up to the next value.
             loop {
                 let Some(in_object) = open.top() else {
-                    return Ok(&self.text[start..self.at]);
+                    return Ok(());
                 };
                 self.skip_space();
                 match (in_object, self.peek()) {
@@ -153,7 +164,7 @@ impl<'a> Scanner<'a> {
     /// Takes a text if it is what comes next.
     pub(crate) fn take(&mut self, text: Option<&str>) -> bool {
         match text {
-            Some(text) if self.text.as_bytes()[self.at..].starts_with(text.as_bytes()) => {
+            Some(text) if begins_with(&self.text.as_bytes()[self.at..], text.as_bytes()) => {
                 self.at += text.len();
                 true
             }
@@ -271,6 +282,20 @@ impl<'a> Scanner<'a> {
             }
         }
         Err(self.fault("expected a value"))
+    }
+}
+
+/// `starts_with` for the short texts between values: two overlapping words instead of a call of `memcmp`,
+/// which took a tenth of the time of parsing.
+fn begins_with(bytes: &[u8], start: &[u8]) -> bool {
+    let Some(bytes) = bytes.get(..start.len()) else {
+        return false;
+    };
+    match (bytes.first_chunk::<8>(), start.first_chunk::<8>()) {
+        (Some(a), Some(b)) if start.len() <= 16 => {
+            a == b && bytes.last_chunk::<8>() == start.last_chunk::<8>()
+        }
+        _ => bytes == start,
     }
 }
 
