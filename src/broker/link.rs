@@ -75,6 +75,7 @@ impl Link {
         let deadline = match state.last_connected {
             None => Some(Instant::now() + self.connect_timeout),
             Some(before) => {
+                log::warn!("the connection to NATS is lost; connecting again");
                 thread::sleep(CONNECT_INTERVAL.saturating_sub(before.elapsed()));
                 None
             }

@@ -134,7 +134,6 @@ impl Worker {
 
     /// Connects, and publishes all that is unconfirmed again, until both have worked.
     fn reconnect(&mut self) -> Result<(), Error> {
-        log::warn!("the connection to NATS is lost; connecting again");
         loop {
             self.limits = self.delivery.connect()?;
             self.asked = self.confirmed;
