@@ -1,3 +1,12 @@
-//! Integration tests: the built executable against real servers.
+//! Integration tests: the built executable against real nats-server processes.
+//!
+//! The harness starts the server and the program, listens on a raw socket of its own and compares what
+//! arrived byte for byte. Every test has its own server, its own folder and its own deadline, so they
+//! run side by side; the heavy ones take turns (`harness::heavy`).
 
-fn main() {}
+#![allow(clippy::unwrap_used)] // A test may: its panic is the report.
+
+mod harness;
+
+// The harness itself, without the program.
+mod harness_works;
