@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::harness::{NatsServer, Proxy, Subscriber};
 
@@ -118,15 +118,4 @@ fn the_proxy_holds_back_what_the_server_says_but_not_what_it_is_told() {
     late.set_read_timeout(None).unwrap();
     confirm(&mut late);
     assert_eq!(proxy.accepted(), 2);
-}
-
-#[test]
-fn a_server_starts_fast_enough_for_every_test_to_have_its_own() {
-    let start = Instant::now();
-    drop(NatsServer::start());
-    assert!(
-        start.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        start.elapsed()
-    );
 }

@@ -8,5 +8,10 @@
 
 mod harness;
 
+// Messages that are refused: where, why, and nothing valid lost.
+mod bad_messages;
+// Messages that are accepted: what is published.
+mod messages;
+
 // The harness itself, without the program.
 mod harness_works;

@@ -113,3 +113,39 @@ pub fn record(stream: &str, record: &str) -> String {
 pub fn state(value: &str) -> String {
     format!(r#"{{"type":"STATE","value":{value}}}"#) + "\n"
 }
+
+/// Publishes this input to a server of its own: the outcome, and everything that arrived.
+#[track_caller]
+pub fn publish(input: impl Into<Vec<u8>>) -> (Outcome, Vec<Message>) {
+    publish_with(|target| target, input)
+}
+
+/// The same with further settings.
+#[track_caller]
+pub fn publish_with(
+    settings: impl FnOnce(Target) -> Target,
+    input: impl Into<Vec<u8>>,
+) -> (Outcome, Vec<Message>) {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let outcome = settings(Target::new().server(&server)).input(input).run();
+    let messages = subscriber.messages();
+    (outcome, messages)
+}
+
+/// Exactly these messages arrived, in this order, none of them with headers.
+#[track_caller]
+pub fn arrived(outcome: &Outcome, messages: &[Message], expected: &[(&str, &str)]) {
+    let got: Vec<(&str, &str)> = messages
+        .iter()
+        .map(|message| (message.subject.as_str(), message.text()))
+        .collect();
+    outcome.check(
+        got == expected,
+        &format!("these messages arrive:\n{expected:?}\nbut these did:\n{got:?}"),
+    );
+    outcome.check(
+        messages.iter().all(|message| message.headers.is_none()),
+        "no message has headers",
+    );
+}
