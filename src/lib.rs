@@ -3,6 +3,11 @@
 mod error;
 mod secret;
 mod settings;
+mod singer;
+mod checkpoint;
+mod replay;
+#[cfg(test)]
+mod testing;
 
 pub use error::{Error, Kind};
 pub use settings::Settings;
