@@ -108,14 +108,14 @@ fn a_line_without_a_type_is_refused() {
 
 #[test]
 fn an_unknown_type_is_named() {
-    refused(r#"{"type":"FOO"}"#, &["Unknown message type 'FOO'"]);
+    refused(r#"{"type":"FOO"}"#, &["unknown message type 'FOO'"]);
 }
 
 #[test]
 fn a_type_in_lower_case_is_unknown() {
     refused(
         r#"{"type":"record","stream":"users","record":{"id":7}}"#,
-        &["Unknown message type 'record'"],
+        &["unknown message type 'record'"],
     );
 }
 

@@ -12,6 +12,8 @@ mod harness;
 mod bad_messages;
 // Messages that are accepted: what is published.
 mod messages;
+// STATE: its form, its order, and when it is printed.
+mod state;
 
 // The harness itself, without the program.
 mod harness_works;
