@@ -10,8 +10,16 @@ mod harness;
 
 // Messages that are refused: where, why, and nothing valid lost.
 mod bad_messages;
+// Servers and networks that fail.
+mod faults;
 // Messages that are accepted: what is published.
 mod messages;
+// Connections and servers that break in the middle of much input.
+mod restarts;
+// Signals, and a standard output that nobody reads.
+mod signals;
+// The cases of the SDK's own suite, with inputs of ours.
+mod singer_cases;
 // STATE: its form, its order, and when it is printed.
 mod state;
 

@@ -108,6 +108,15 @@ impl NatsServer {
         }
     }
 
+    /// Another configuration for the next `start_again`; it must have had one from the beginning.
+    pub fn configure(&self, config: &str) {
+        assert!(
+            self.configured,
+            "this server was started without a configuration"
+        );
+        fs::write(self.dir.path().join("server.conf"), config).unwrap();
+    }
+
     /// Everything that it has logged so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_path()).unwrap_or_default()

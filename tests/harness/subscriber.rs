@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{NatsServer, PATIENCE};
+use super::{NatsServer, PATIENCE, wait_until};
 
 /// One message as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,6 +98,16 @@ impl Subscriber {
         self.wait("the server answers a PING of the subscriber", |inbox| {
             inbox.pongs >= pings
         });
+    }
+
+    /// Takes in what a server that was killed had sent before it died.
+    pub fn drain(self) {
+        let shared = &self.shared;
+        wait_until(
+            "the subscriber has seen the end of its server",
+            PATIENCE,
+            || shared.inbox.lock().unwrap().closed.is_some(),
+        );
     }
 
     /// Settles, and gives all messages so far.
