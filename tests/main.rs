@@ -10,6 +10,12 @@ mod harness;
 
 // Messages that are refused: where, why, and nothing valid lost.
 mod bad_messages;
+// BATCH messages and their files.
+mod batch;
+// The command line.
+mod cli;
+// Configuration files and the environment.
+mod config;
 // Servers and networks that fail.
 mod faults;
 // Messages that are accepted: what is published.

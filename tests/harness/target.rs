@@ -28,6 +28,7 @@ pub struct Target {
     deadline: Duration,
     logs: Vec<PathBuf>,
     stdout: Stdout,
+    through: Vec<OsString>,
 }
 
 /// Where the program's standard output goes.
@@ -49,6 +50,7 @@ impl Target {
             deadline: PATIENCE,
             logs: Vec::new(),
             stdout: Stdout::Read,
+            through: Vec::new(),
         }
     }
 
@@ -117,6 +119,12 @@ impl Target {
         self
     }
 
+    /// Runs it by way of another program, which gets the program and its arguments as arguments.
+    pub fn through(mut self, command: &[&str]) -> Self {
+        self.through = command.iter().map(Into::into).collect();
+        self
+    }
+
     /// Standard output is a pipe that nobody reads any more.
     pub fn stdout_closed(mut self) -> Self {
         self.stdout = Stdout::Closed;
@@ -152,8 +160,12 @@ impl Target {
             args.extend(["--config".into(), "config.json".into()]);
         }
         args.extend(self.args);
-        let mut command = Command::new(EXECUTABLE);
-        command.args(&args).current_dir(self.dir.path()).env_clear();
+        let words = [self.through, vec![EXECUTABLE.into()], args].concat();
+        let mut command = Command::new(&words[0]);
+        command
+            .args(&words[1..])
+            .current_dir(self.dir.path())
+            .env_clear();
         command.env("HOME", self.dir.path());
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
@@ -175,7 +187,7 @@ impl Target {
             child.stdout = None;
         }
         let report = Report {
-            command: format!("target-nats {args:?} with {:?}", self.envs),
+            command: format!("{words:?} with {:?}", self.envs),
             config: config.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
             input: self.input.head(),
             logs: self.logs,
