@@ -18,6 +18,8 @@ mod cli;
 mod config;
 // Servers and networks that fail.
 mod faults;
+// Log lines, metrics, and what must never be in them.
+mod logs;
 // Messages that are accepted: what is published.
 mod messages;
 // Connections and servers that break in the middle of much input.
@@ -28,6 +30,9 @@ mod signals;
 mod singer_cases;
 // STATE: its form, its order, and when it is printed.
 mod state;
+
+// Subjects and headers.
+mod subjects;
 
 // The harness itself, without the program.
 mod harness_works;
