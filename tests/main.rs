@@ -22,8 +22,16 @@ mod faults;
 mod logs;
 // Messages that are accepted: what is published.
 mod messages;
+// Generated documents, layers, and what the source must look like.
+mod docs;
+// Mutated input, settings and protocol lines.
+mod fuzz;
 // Connections and servers that break in the middle of much input.
 mod restarts;
+// Ten thousand streams, a gigabyte, and the memory they take.
+mod scale;
+// What is never printed.
+mod secrecy;
 // Signals, and a standard output that nobody reads.
 mod signals;
 // The cases of the SDK's own suite, with inputs of ours.

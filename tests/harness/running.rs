@@ -204,7 +204,7 @@ impl Running {
     }
 
     /// The most memory that it has held so far (`VmHWM`), seen while it runs.
-    fn look_at_memory(&mut self) {
+    pub fn look_at_memory(&mut self) {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
