@@ -198,7 +198,7 @@ fn a_missing_file_is_named_and_its_folder_is_not_made() {
     let target = Target::new().server(&server).file("marker", "");
     let missing = target.path("nope/rows.jsonl");
     let folder = target.path("nope");
-    let mut run = target.spawn();
+    let run = target.spawn();
     run.send(
         schema("users", &["id"])
             + &record("users", r#"{"id":1}"#)

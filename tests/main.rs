@@ -4,7 +4,10 @@
 //! arrived byte for byte. Every test has its own server, its own folder and its own deadline, so they
 //! run side by side; the heavy ones take turns (`harness::heavy`).
 
-#![allow(clippy::unwrap_used)] // A test may: its panic is the report.
+// A test may: its panic is the report.
+#![allow(clippy::unwrap_used)]
+// Inputs are put together in the way that reads best.
+#![allow(clippy::format_push_string, clippy::format_collect)]
 
 mod harness;
 

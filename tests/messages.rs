@@ -178,7 +178,7 @@ fn a_lone_carriage_return_is_white_space() {
 fn a_record_nested_100_000_deep_is_published() {
     let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     passes(&deep);
-    let deep = format!(r#"{}1{}"#, r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
+    let deep = format!("{}1{}", r#"{"a":"#.repeat(100_000), "}".repeat(100_000));
     passes(&deep);
 }
 

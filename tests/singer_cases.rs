@@ -321,9 +321,9 @@ fn schema_updates() {
 #[test]
 fn special_chars_in_attributes() {
     accepted(
-        r##"{"type":"SCHEMA","stream":"log:Weird!Names?here","schema":{"type":"object","properties":{"_id":{"type":"string"},"a:b!c?d#e$f%g&h*i":{"type":["null","string"]}}},"key_properties":["_id"]}
+        r#"{"type":"SCHEMA","stream":"log:Weird!Names?here","schema":{"type":"object","properties":{"_id":{"type":"string"},"a:b!c?d#e$f%g&h*i":{"type":["null","string"]}}},"key_properties":["_id"]}
 {"type":"RECORD","stream":"log:Weird!Names?here","record":{"_id":"1","a:b!c?d#e$f%g&h*i":"v","é[0].x":{"@":"@"}}}
-"##,
+"#,
         "",
         &[(
             "log:Weird!Names?here",

@@ -23,7 +23,7 @@ fn arrives_on(stream: &str, subject: &str, settings: &[(&str, Value)]) {
 
 /// The subject that a dry run prints for this record of the stream `s`, whose keys are `id` and `b`.
 #[track_caller]
-fn dry(settings: Value, stream: &str, payload: &str) -> String {
+fn dry(settings: &Value, stream: &str, payload: &str) -> String {
     let outcome = Target::new()
         .config(settings.to_string())
         .args(["--dry-run"])
@@ -189,14 +189,14 @@ fn a_template_is_filled_from_stream_prefix_key_and_record() {
     let settings =
         json!({"queue_prefix": "p", "subject": "{queue_prefix}.{stream}.{key}.{record.a.b}.end"});
     let payload = r#"{"b":true,"id":7,"a":{"x":"no","b":"caf\u00e9"}}"#;
-    assert_eq!(dry(settings, "s", payload), "p.s.7.true.café.end");
+    assert_eq!(dry(&settings, "s", payload), "p.s.7.true.café.end");
 }
 
 #[test]
 fn numbers_in_a_template_keep_their_text() {
     let payload = r#"{"id":12345678901234567890123,"b":false}"#;
     assert_eq!(
-        dry(json!({"subject": "{key}"}), "s", payload),
+        dry(&json!({"subject": "{key}"}), "s", payload),
         "12345678901234567890123.false"
     );
 }
@@ -205,7 +205,7 @@ fn numbers_in_a_template_keep_their_text() {
 fn of_duplicate_keys_a_template_takes_the_last() {
     assert_eq!(
         dry(
-            json!({"subject": "x.{record.v}"}),
+            &json!({"subject": "x.{record.v}"}),
             "s",
             r#"{"v":"1","id":1,"b":1,"v":"2"}"#
         ),
@@ -217,7 +217,7 @@ fn of_duplicate_keys_a_template_takes_the_last() {
 fn braces_are_doubled_to_be_themselves() {
     assert_eq!(
         dry(
-            json!({"subject": "{{stream}}.{stream}"}),
+            &json!({"subject": "{{stream}}.{stream}"}),
             "s",
             r#"{"id":1,"b":1}"#
         ),
@@ -254,12 +254,12 @@ fn a_value_that_is_no_token_ends_the_run_and_names_the_field() {
 fn a_value_cannot_leave_its_place() {
     let encode = json!({"subject": "p.{record.v}.x", "subject_invalid": "encode"});
     assert_eq!(
-        dry(encode, "s", r#"{"id":1,"b":1,"v":"a.b =>\n*"}"#),
+        dry(&encode, "s", r#"{"id":1,"b":1,"v":"a.b =>\n*"}"#),
         "p.a=2Eb=20=3D>=0A*.x"
     );
     let replace = json!({"subject": "p.{record.v}.x", "subject_invalid": "replace"});
     assert_eq!(
-        dry(replace, "s", r#"{"id":1,"b":1,"v":"a.b ..\t"}"#),
+        dry(&replace, "s", r#"{"id":1,"b":1,"v":"a.b ..\t"}"#),
         "p.a_b____.x"
     );
 }
@@ -289,7 +289,7 @@ fn each_stream_takes_the_first_template_that_matches() {
         ("beta", "set.beta"),
         ("Beta", "rest.Beta"),
     ] {
-        assert_eq!(dry(settings.clone(), stream, r#"{"id":1,"b":1}"#), subject);
+        assert_eq!(dry(&settings, stream, r#"{"id":1,"b":1}"#), subject);
     }
 }
 

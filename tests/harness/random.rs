@@ -16,9 +16,9 @@ impl Random {
     /// A new sequence, whose seed is printed with the test's name.
     pub fn new(test: &str) -> Self {
         let seed = match std::env::var(SEED) {
-            Ok(text) => text
+            Ok(given) => given
                 .parse()
-                .unwrap_or_else(|_| panic!("{SEED} is no number: {text}")),
+                .unwrap_or_else(|_| panic!("{SEED} is no number: {given}")),
             Err(_) => RandomState::new().build_hasher().finish(),
         };
         eprintln!("{test}: {SEED}={seed}");

@@ -29,6 +29,8 @@ impl Message {
     }
 }
 
+type Handler = Box<dyn FnMut(&Message) + Send>;
+
 #[derive(Default)]
 struct Shared {
     inbox: Mutex<Inbox>,
@@ -65,7 +67,7 @@ impl Subscriber {
         Self::connect(server.port(), "", Some(Box::new(handle)))
     }
 
-    fn connect(port: u16, options: &str, handle: Option<Box<dyn FnMut(&Message) + Send>>) -> Self {
+    fn connect(port: u16, options: &str, handle: Option<Handler>) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).expect("the server takes connections");
         socket.set_nodelay(true).unwrap();
         let shared = Arc::new(Shared::default());
@@ -174,7 +176,7 @@ struct Parser {
     reader: BufReader<TcpStream>,
     socket: TcpStream,
     shared: Arc<Shared>,
-    handle: Option<Box<dyn FnMut(&Message) + Send>>,
+    handle: Option<Handler>,
 }
 
 impl Parser {
