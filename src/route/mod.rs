@@ -23,6 +23,13 @@ pub(crate) struct Route {
     pub(crate) headers: Option<Headers>,
 }
 
+impl Route {
+    /// The size of a message with such a payload, as the server holds it against its largest payload.
+    pub(crate) fn message_bytes(&self, payload_bytes: usize) -> usize {
+        payload_bytes + self.headers.as_ref().map_or(0, Headers::wire_bytes)
+    }
+}
+
 /// The compiled templates of a run.
 #[derive(Debug)]
 pub(crate) struct Routes {
