@@ -95,6 +95,15 @@ fn rows_may_be_compressed() {
 }
 
 #[test]
+fn any_other_compression_is_none_as_in_the_sdk() {
+    rows_arrive(
+        r#"{"format":"jsonl","compression":"none"}"#,
+        ROWS.as_bytes(),
+        &[r#"{"id":1,"f":1.50}"#, r#"{ "id" : 2 }"#, "{}"],
+    );
+}
+
+#[test]
 fn a_compressed_file_may_be_of_several_parts() {
     let parts = [
         gzip("{\"id\":1}\n{\"id\""),
@@ -284,7 +293,6 @@ fn a_compressed_file_that_is_cut_short_is_refused() {
 fn an_encoding_that_is_not_understood_is_refused() {
     for encoding in [
         r#"{"format":"parquet"}"#,
-        r#"{"format":"jsonl","compression":"zstd"}"#,
         r#"{"format":"jsonl","level":9}"#,
         r#"{"compression":"gzip"}"#,
         "{}",

@@ -220,7 +220,6 @@ fn about_as_text_lists_settings_with_their_variables() {
         "Name: target-nats\n",
         "Description: ",
         "\nSDK Version: 0.54.9\n",
-        "Supported Python Versions:\n",
         "Capabilities:\n",
         "Settings:\n",
         "  - Name: nats_url\n    Type: ['string', 'null']\n    Environment Variable: TARGET_NATS_NATS_URL\n",
@@ -240,7 +239,6 @@ fn about_as_markdown_has_a_table_of_settings() {
     );
     for part in [
         "## Capabilities\n",
-        "## Supported Python Versions\n",
         "## Settings\n",
         "| Setting ",
         "| nats_url ",
@@ -334,9 +332,12 @@ fn a_dash_is_standard_input() {
 
 #[test]
 fn an_input_file_that_is_not_there_is_a_usage_error() {
-    misused(
-        &["--input", "/nope"],
-        "Invalid value for '--input': '/nope': No such file or directory",
+    let what = "Error: Invalid value for '--input': '/nope': No such file or directory\n";
+    let outcome = run(&["--input", "/nope"]);
+    outcome.exits(2).prints("");
+    outcome.check(
+        outcome.stderr.ends_with(what),
+        &format!("standard error ends with {what}"),
     );
 }
 

@@ -34,7 +34,7 @@ const LAYERS: &[&[&str]] = &[
     // Flow.
     &["pipeline"],
     // Program.
-    &["app", "main", "lib"],
+    &["target", "app", "main", "lib"],
 ];
 
 /// Uses within one layer that are part of the design: room, and what it may use.
@@ -46,10 +46,15 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("progress", "stderr"),
     // The command line is a setting's other door.
     ("settings", "cli"),
+    // The executable is the library's first user.
+    ("app", "target"),
 ];
 
 /// Files that may be longer than the rest, each with its reason.
-const LONG: &[&str] = &[];
+const LONG: &[&str] = &[
+    // The scanner, which is one thing, and the cases in which it must agree with serde_json.
+    "src/singer/json.rs",
+];
 
 const MOST_LINES: usize = 500;
 

@@ -209,10 +209,6 @@ fn lines_can_be_json_objects() {
         of_stream["logger_name"] == "target-nats.users",
         "a stream's line has its logger",
     );
-    outcome.check(
-        of_stream["stream_name"] == "users",
-        "a stream's line has its stream",
-    );
     let metric = lines
         .iter()
         .find(|line| line["logger_name"] == "singer_sdk.metrics")
