@@ -108,7 +108,9 @@ impl fmt::Display for Error {
         .flatten()
         .collect();
         if !places.is_empty() {
-            text += &format!(" ({})", places.join(", "));
+            text += " (";
+            text += &places.join(", ");
+            text += ")";
         }
         if let Some(cause) = &inner.cause {
             text += ": ";

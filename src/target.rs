@@ -112,7 +112,9 @@ impl Target {
         stream: &str,
         records: impl IntoIterator<Item = R>,
     ) -> Result<(), Error> {
+        const FEED_BYTES: usize = 64 * 1024;
         let name = serde_json::Value::from(stream);
+        let head = format!("{{\"type\":\"RECORD\",\"stream\":{name},\"record\":");
         let mut lines = String::new();
         for record in records {
             let record = record.as_ref();
@@ -120,9 +122,13 @@ impl Target {
             if scanner.value().and_then(|_| scanner.end()).is_err() {
                 return Err(Error::new(Kind::Input, "a record is not valid JSON").stream(stream));
             }
-            lines += &format!("{{\"type\":\"RECORD\",\"stream\":{name},\"record\":");
-            lines += &record.replace('\n', " ");
+            lines += &head;
+            lines.extend(record.chars().map(|c| if c == '\n' { ' ' } else { c }));
             lines += "}\n";
+            if lines.len() >= FEED_BYTES {
+                self.feed(lines.as_bytes())?;
+                lines.clear();
+            }
         }
         self.feed(lines.as_bytes())
     }

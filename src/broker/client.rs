@@ -6,6 +6,9 @@
 //! let go, so that nothing of the generation is published behind the break. Then it may, which completes
 //! whatever flush still waits in it, and the connection ends: that is how its threads are got rid of.
 
+// The crate is deprecated upstream in favour of an async one; this program uses it by decision.
+#![allow(deprecated)]
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -85,14 +88,14 @@ impl Generation {
             max_payload_bytes: connection.max_payload(),
         };
         let (flushes, requests) = crossbeam_channel::unbounded();
-        let flusher = Flusher {
+        let confirmer = Confirmer {
             connection: connection.clone(),
             shared: Arc::clone(&shared),
             timeout: flush_timeout,
         };
         thread::Builder::new()
             .name("nats-flush".to_owned())
-            .spawn(move || flusher.run(&requests))
+            .spawn(move || confirmer.run(&requests))
             .map_err(|error| {
                 Error::new(Kind::Internal, "no thread could be started").cause(error)
             })?;
@@ -142,7 +145,7 @@ impl Generation {
 
     /// Has everything that was published so far confirmed. The answer comes as a notice.
     pub(super) fn request_confirmation(&self, position: u64, notices: Sender<Notice>) {
-        // The flusher is gone only where the generation is lost, and then the watchers know.
+        // The confirmer is gone only where the generation is lost, and then the watchers know.
         let _ = self.flushes.send(Flush { position, notices });
     }
 
@@ -253,13 +256,13 @@ fn describe_connect_error(address: SocketAddr, error: &io::Error) -> Error {
 }
 
 /// Turns flushes into confirmations, one round trip for all that wait.
-struct Flusher {
+struct Confirmer {
     connection: nats::Connection,
     shared: Arc<Shared>,
     timeout: Duration,
 }
 
-impl Flusher {
+impl Confirmer {
     fn run(self, requests: &Receiver<Flush>) {
         for first in requests {
             let waiting: Vec<Flush> = std::iter::once(first).chain(requests.try_iter()).collect();

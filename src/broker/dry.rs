@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{Delivery, Limits, Lost, Notice};
 use crate::error::{Error, Kind};
 use crate::route::Route;
+use crate::route::headers::Headers;
 
 /// Prints messages instead of publishing them.
 pub(crate) struct Dry {
@@ -52,7 +53,7 @@ impl Delivery for Dry {
         let headers: Map<String, Value> = route
             .headers
             .iter()
-            .flat_map(|headers| headers.iter())
+            .flat_map(Headers::iter)
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
         let print = || {

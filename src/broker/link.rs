@@ -12,7 +12,7 @@ use super::client::Generation;
 use super::info::{Info, load_info};
 use crate::error::{Error, Kind};
 use crate::settings::Settings;
-use crate::settings::address::{Login, ServerAddress};
+use crate::settings::address::ServerAddress;
 
 /// How long one attempt with one server may take, name resolution and login included.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,8 +74,8 @@ impl Link {
         drop(lost);
         let deadline = match state.last_connected {
             None => Some(Instant::now() + self.connect_timeout),
-            Some(last) => {
-                thread::sleep(CONNECT_INTERVAL.saturating_sub(last.elapsed()));
+            Some(before) => {
+                thread::sleep(CONNECT_INTERVAL.saturating_sub(before.elapsed()));
                 None
             }
         };

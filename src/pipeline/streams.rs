@@ -22,7 +22,7 @@ pub(super) struct Stream {
 /// All declared streams, in the order of their first SCHEMA.
 #[derive(Default)]
 pub(super) struct Streams {
-    streams: Vec<Stream>,
+    all: Vec<Stream>,
     places: HashMap<Box<str>, usize>,
     last: usize,
 }
@@ -31,29 +31,29 @@ impl Streams {
     pub(super) fn find(&mut self, name: &str) -> Option<&mut Stream> {
         // Records of one stream come in runs.
         if self
-            .streams
+            .all
             .get(self.last)
             .is_none_or(|last| *last.name != *name)
         {
             self.last = *self.places.get(name)?;
         }
-        self.streams.get_mut(self.last)
+        self.all.get_mut(self.last)
     }
 
     pub(super) fn add(&mut self, stream: Stream) {
-        self.places.insert(stream.name.clone(), self.streams.len());
-        self.streams.push(stream);
+        self.places.insert(stream.name.clone(), self.all.len());
+        self.all.push(stream);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.streams.len()
+        self.all.len()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Stream> {
-        self.streams.iter()
+        self.all.iter()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> {
-        self.streams.iter_mut()
+        self.all.iter_mut()
     }
 }

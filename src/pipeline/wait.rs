@@ -20,10 +20,10 @@ use crate::singer::state::render_state;
 /// How long a run that was signalled may take to confirm what it has read. Docker kills after 10 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The SDK tells a stream's metric at most once a minute.
-const METRIC_INTERVAL: Duration = Duration::from_secs(60);
+const METRIC_INTERVAL: Duration = Duration::from_mins(1);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 /// The longest wait, where nothing has a deadline.
-const IDLE: Duration = Duration::from_secs(3600);
+const IDLE: Duration = Duration::from_hours(1);
 
 /// The times at which something is due, or was done last.
 pub(super) struct Clocks {

@@ -4,8 +4,6 @@
 //! that some taps emit and Python reads. It keeps no stack of its own on the thread's stack: nesting of
 //! any depth is a bit a level. Its input is `&str`, so UTF-8 is not its business.
 
-use std::borrow::Cow;
-
 /// What is wrong with a text, and at which byte, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -26,7 +24,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte, or 0 at the end: a NUL is legal nowhere, so the two need not be told apart.
-    fn peek(&self) -> u8 {
+    pub(super) fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
@@ -39,20 +37,19 @@ impl<'a> Scanner<'a> {
         Fault { what, at: self.at }
     }
 
-    fn skip_space(&mut self) {
+    pub(super) fn skip_space(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
 
-    /// Takes `{` and stops before the first key or `}`.
+    /// Takes `{`.
     pub(crate) fn enter_object(&mut self) -> Result<(), Fault> {
         self.skip_space();
         if self.peek() != b'{' {
             return Err(self.fault("expected '{'"));
         }
         self.at += 1;
-        self.skip_space();
         Ok(())
     }
 
@@ -94,14 +91,6 @@ impl<'a> Scanner<'a> {
 
     /// Takes one value of any kind and returns its text.
     pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
-        self.value_with_keys(|_| {})
-    }
-
-    /// Takes one value; if it is an object, its own keys (not those of nested ones) are shown to `on_key`.
-    pub(crate) fn value_with_keys(
-        &mut self,
-        mut on_key: impl FnMut(&'a str),
-    ) -> Result<&'a str, Fault> {
         self.skip_space();
         let start = self.at;
         let mut open = Nesting::default();
@@ -115,10 +104,7 @@ impl<'a> Scanner<'a> {
                         self.at += 1;
                     } else {
                         open.push(true);
-                        let key = self.key()?;
-                        if open.depth == 1 {
-                            on_key(key);
-                        }
+                        self.key()?;
                         continue;
                     }
                 }
@@ -149,10 +135,7 @@ impl<'a> Scanner<'a> {
                     (true, b',') => {
                         self.at += 1;
                         self.skip_space();
-                        let key = self.key()?;
-                        if open.depth == 1 {
-                            on_key(key);
-                        }
+                        self.key()?;
                         break;
                     }
                     (false, b',') => {
@@ -165,6 +148,26 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
+    }
+
+    /// Takes a text if it is what comes next.
+    pub(crate) fn take(&mut self, text: Option<&str>) -> bool {
+        match text {
+            Some(text) if self.text.as_bytes()[self.at..].starts_with(text.as_bytes()) => {
+                self.at += text.len();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What was taken since a place that [`Scanner::at`] gave.
+    pub(crate) fn since(&self, at: usize) -> &'a str {
+        &self.text[at..self.at]
+    }
+
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     /// Fails if anything but white space is left.
@@ -276,8 +279,10 @@ impl<'a> Scanner<'a> {
 fn special_bytes(chunk: u64) -> u64 {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let quote = chunk ^ (ONES * b'"' as u64);
-    let backslash = chunk ^ (ONES * b'\\' as u64);
+    const QUOTES: u64 = u64::from_le_bytes([b'"'; 8]);
+    const BACKSLASHES: u64 = u64::from_le_bytes([b'\\'; 8]);
+    let quote = chunk ^ QUOTES;
+    let backslash = chunk ^ BACKSLASHES;
     ((quote.wrapping_sub(ONES) & !quote)
         | (backslash.wrapping_sub(ONES) & !backslash)
         | (chunk.wrapping_sub(ONES * 0x20) & !chunk))
@@ -316,93 +321,12 @@ impl Nesting {
     }
 }
 
-/// The text that a string's inside stands for (between the quotes, as the scanner found it). A lone
-/// surrogate, which no Rust string can hold, becomes U+FFFD.
-pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
-    if !inside.contains('\\') {
-        return Cow::Borrowed(inside);
-    }
-    let mut text = String::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        let escape = rest.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
-        rest = rest.get(at + 2..).unwrap_or_default();
-        match escape {
-            b'b' => text.push('\u{8}'),
-            b'f' => text.push('\u{c}'),
-            b'n' => text.push('\n'),
-            b'r' => text.push('\r'),
-            b't' => text.push('\t'),
-            b'u' => {
-                let (unit, behind) = code_unit(rest);
-                rest = behind;
-                let low = rest.strip_prefix("\\u").map(code_unit);
-                match (unit, low) {
-                    (0xd800..=0xdbff, Some((low @ 0xdc00..=0xdfff, behind))) => {
-                        rest = behind;
-                        let c = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                        text.push(char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER));
-                    }
-                    _ => text.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)),
-                }
-            }
-            other => text.push(char::from(other)),
-        }
-    }
-    text.push_str(rest);
-    Cow::Owned(text)
-}
-
-/// Four hexadecimal digits, and what is behind them.
-fn code_unit(text: &str) -> (u32, &str) {
-    let digits = text.get(..4).unwrap_or_default();
-    let unit = u32::from_str_radix(digits, 16).unwrap_or(0xfffd);
-    (unit, text.get(4..).unwrap_or_default())
-}
-
-/// The inside of a JSON text that is a string, its escapes left in; `None` for any other value.
-pub(crate) fn string_inside(value: &str) -> Option<&str> {
-    value.strip_prefix('"')?.strip_suffix('"')
-}
-
-/// The value of the field that `path` names, one key a level, as JSON text. Of keys that occur twice the
-/// last one counts, as in Python. `object` must have been scanned before.
-pub(crate) fn field<'a>(object: &'a str, path: &[String]) -> Option<&'a str> {
-    let mut value = object;
-    for wanted in path {
-        value = fields(value)
-            .filter(|(key, _)| unescape(key) == wanted.as_str())
-            .last()?
-            .1;
-    }
-    Some(value)
-}
-
-/// The keys (escapes left in) and values of an object that was scanned before; nothing for other values.
-pub(crate) fn fields(object: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut scanner = Scanner::new(object);
-    let mut open = scanner.enter_object().is_ok();
-    let mut first = true;
-    std::iter::from_fn(move || {
-        if !open {
-            return None;
-        }
-        let pair = scanner.next_key(first).ok().flatten().and_then(|key| {
-            first = false;
-            Some((key, scanner.value().ok()?))
-        });
-        open = pair.is_some();
-        pair
-    })
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::testing::Random;
 
-    fn is_value(text: &str) -> bool {
+    pub(in crate::singer) fn is_value(text: &str) -> bool {
         let mut scanner = Scanner::new(text);
         scanner.value().and_then(|_| scanner.end()).is_ok()
     }
@@ -503,50 +427,5 @@ mod tests {
         let mixed = "{\"a\":[".repeat(1000) + "1" + &"]}".repeat(1000);
         assert!(is_value(&mixed));
         assert!(!is_value(&mixed.replacen("]}", "}]", 1)));
-    }
-
-    #[test]
-    fn only_the_outermost_keys_are_shown() {
-        let mut keys = Vec::new();
-        let text = r#"{"a":{"x":1},"b":[{"y":2}],"c":null}"#;
-        Scanner::new(text)
-            .value_with_keys(|key| keys.push(key))
-            .unwrap();
-        assert_eq!(keys, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn escapes_are_undone() {
-        for (inside, text) in [
-            ("plain", "plain"),
-            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
-            (r"\u00e9 \u4e2d", "é 中"),
-            (r"\ud83d\ude00!", "😀!"),
-            (r"\ud83d!", "\u{fffd}!"),
-            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
-            (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
-        ] {
-            assert_eq!(unescape(inside), text);
-            if !text.contains('\u{fffd}') {
-                let quoted = format!("\"{inside}\"");
-                assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
-            }
-        }
-    }
-
-    #[test]
-    fn fields_are_found_by_their_path() {
-        let record = r#"{"a":1,"b":{"c":"x","\u0064":[2]},"a":3,"e.f":4}"#;
-        let path = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
-        for (keys, value) in [
-            (&["a"][..], Some("3")),
-            (&["b", "c"], Some("\"x\"")),
-            (&["b", "d"], Some("[2]")),
-            (&["e.f"], Some("4")),
-            (&["a", "x"], None),
-            (&["z"], None),
-        ] {
-            assert_eq!(field(record, &path(keys)), value, "{keys:?}");
-        }
     }
 }

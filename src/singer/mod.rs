@@ -3,7 +3,9 @@
 //! Pure: no I/O, no threads, no clock.
 
 pub(crate) mod batch;
+pub(crate) mod guide;
 pub(crate) mod json;
 pub(crate) mod message;
 pub(crate) mod state;
 pub(crate) mod stream;
+pub(crate) mod value;

@@ -1,6 +1,7 @@
 //! The value of a STATE message: when it counts, and the line that is printed for it.
 
-use super::json::{Scanner, fields};
+use super::json::Scanner;
+use super::value::fields;
 use std::fmt::Write;
 
 /// Whether Python would find the value falsy. Such a state says nothing, and must not replace one that
@@ -78,7 +79,7 @@ fn render_unit(unit: u16, line: &mut String) {
         0x0d => line.push_str("\\r"),
         0x22 => line.push_str("\\\""),
         0x5c => line.push_str("\\\\"),
-        0x20..=0x7e => line.push(char::from(unit as u8)),
+        0x20..=0x7e => line.extend(char::from_u32(unit.into())),
         _ => write!(line, "\\u{unit:04x}").expect("a String takes everything"),
     }
 }

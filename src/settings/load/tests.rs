@@ -121,7 +121,7 @@ fn defaults() {
         assert_eq!(settings.queue_prefix, "");
         assert_eq!(settings.connection_name, "target-nats");
         assert_eq!(settings.connect_timeout, Duration::from_secs(30));
-        assert_eq!(settings.confirm_timeout, Duration::from_secs(60));
+        assert_eq!(settings.confirm_timeout, Duration::from_mins(1));
         assert_eq!(settings.subject, "{queue_prefix}{stream}");
         assert_eq!((settings.workers, settings.connections), (2, 2));
         assert_eq!(
