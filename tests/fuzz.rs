@@ -252,7 +252,7 @@ fn script(random: &mut Random) -> Script {
                 &INFO[..INFO.len() - 1],
                 "x".repeat(random.within(1..20_000))
             )
-            .into_bytes()
+            .into_bytes();
         }
         2 => info.clear(),
         _ => {}
@@ -363,7 +363,7 @@ fn meet(script: Script) {
         .setting("nats_url", format!("nats://127.0.0.1:{port}"))
         .setting("connect_timeout_seconds", 1)
         .setting("confirm_timeout_seconds", 1)
-        .deadline(Duration::from_secs(60))
+        .deadline(Duration::from_secs(50))
         .input(
             schema("users", &[])
                 + &record("users", r#"{"id":1}"#)

@@ -105,7 +105,7 @@ fn kill_and_restart(test: &str, records: usize, kills: usize) {
     let mut run = Target::new()
         .log_of(&server)
         .setting("nats_url", proxy.url())
-        .deadline(Duration::from_secs(300))
+        .deadline(Duration::from_secs(290))
         .spawn();
     run.send(schemas());
 

@@ -54,7 +54,7 @@ fn ten_thousand_streams_are_kept_apart_within_the_memory_promised() {
     let outcome = Target::new()
         .server(&server)
         .env("TARGET_NATS_LOGLEVEL", "WARNING")
-        .deadline(Duration::from_secs(180))
+        .deadline(Duration::from_secs(170))
         .input(input)
         .run();
     outcome.succeeds().prints_last(&ROUNDS.to_string());

@@ -29,7 +29,7 @@ pub use subscriber::{Message, Subscriber};
 pub use target::Target;
 
 /// How long anything that should happen at once may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(50);
 
 /// A folder of its own, removed on drop.
 pub struct TempDir(PathBuf);
