@@ -200,7 +200,7 @@ fn wrong_credentials_fail_at_once_and_are_not_shown() {
         let outcome = Target::new()
             .log_of(&server)
             .setting("nats_url", format!("nats://{login}{}", server.address()))
-            .setting("connect_timeout_seconds", 50)
+            .setting("connect_timeout_seconds", 40)
             .input(schema("users", &[]) + &numbered(1))
             .run();
         outcome
