@@ -11,7 +11,7 @@ import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 WORK = os.path.join(ROOT, ".work")
-NATS_SERVER = os.path.join(WORK, "venv", "bin", "nats-server")
+NATS_SERVER = os.environ.get("NATS_SERVER") or os.path.join(WORK, "venv", "bin", "nats-server")
 
 
 class Server:
