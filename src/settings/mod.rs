@@ -6,8 +6,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use self::address::ServerAddress;
+use crate::error::Error;
 
 pub(crate) mod address;
+mod dotenv;
+mod draft;
+pub(crate) mod environment;
+mod kind;
+pub(crate) mod load;
+mod object_schemas;
+mod setting;
+mod table;
 
 /// What to do with a value that is no legal subject token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,4 +65,29 @@ pub struct Settings {
     pub(crate) process_activate_version_messages: bool,
     /// `batch_config.storage.root`: the folder in which BATCH files are looked for by their names alone.
     pub(crate) batch_root: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Settings from one JSON object, with the names and defaults of the program's settings. Unknown
+    /// keys are logged as warnings, and `null` means the default.
+    ///
+    /// ```
+    /// use target_nats::{Kind, Settings};
+    ///
+    /// let settings = Settings::from_json(r#"{"nats_url": "localhost:4222", "queue_prefix": "raw."}"#);
+    /// assert!(settings.is_ok());
+    ///
+    /// let error = Settings::from_json(r#"{"workers": 0, "queue_prefix": 5}"#).unwrap_err();
+    /// assert_eq!(error.kind(), Kind::Config);
+    /// assert_eq!(
+    ///     error.to_string(),
+    ///     "config validation failed: queue_prefix must be a string, not an integer; \
+    ///      workers must be from 1 to 64"
+    /// );
+    /// ```
+    pub fn from_json(text: &str) -> Result<Self, Error> {
+        let loaded = load::parse(text)?;
+        loaded.notes.iter().for_each(load::Note::write);
+        Ok(loaded.settings)
+    }
 }

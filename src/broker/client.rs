@@ -1,0 +1,321 @@
+//! The only file that names the `nats` crate. One [`Generation`] is one connection, until its first failure.
+//!
+//! The crate's own reconnecting is never relied on: it completes a waiting flush with Ok although no PONG
+//! came (spec nats.md, 1b). A generation is lost for good with the first disconnect, failed write or failed
+//! flush. The crate's thread then wants to reconnect; it is held until the last user of the generation has
+//! let go, so that nothing of the generation is published behind the break. Then it may, which completes
+//! whatever flush still waits in it, and the connection ends: that is how its threads are got rid of.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::{Limits, Lost, Notice};
+use crate::error::{Error, Kind};
+use crate::route::Route;
+use crate::settings::address::Login;
+
+/// How often a connection that was given up looks whether it may end.
+const RETIRE_POLL: Duration = Duration::from_millis(20);
+/// How long it waits between its attempts to reach a server, which it needs to end.
+const RETIRE_PAUSE: Duration = Duration::from_secs(1);
+
+/// One connection to one server. Shared by the workers that publish over it.
+pub(super) struct Generation {
+    connection: nats::Connection,
+    shared: Arc<Shared>,
+    flushes: Sender<Flush>,
+    limits: Limits,
+}
+
+/// What the crate's callbacks know of the generation.
+#[derive(Default)]
+struct Shared {
+    is_lost: AtomicBool,
+    /// Nobody publishes over it any more.
+    is_retired: AtomicBool,
+    /// The server's refusal of something that was published, which no new connection would mend.
+    refusal: Mutex<Option<Error>>,
+    watchers: Mutex<Vec<Sender<Notice>>>,
+}
+
+/// A worker waits for the confirmation of all that it published up to a position.
+struct Flush {
+    position: u64,
+    notices: Sender<Notice>,
+}
+
+impl Generation {
+    /// Connects and logs in. It blocks as long as the server likes: call it on a thread that can be
+    /// abandoned. `flush_timeout` bounds each write of a flush.
+    ///
+    /// Fails with `Refused` where the login is wrong, else with `Unavailable`.
+    pub(super) fn open(
+        address: SocketAddr,
+        login: &Login,
+        name: &str,
+        flush_timeout: Duration,
+    ) -> Result<Self, Error> {
+        let shared = Arc::new(Shared::default());
+        let options = match login {
+            Login::None => nats::Options::new(),
+            Login::User { name, password } => nats::Options::with_user_pass(name, password.expose()),
+            Login::Token(token) => nats::Options::with_token(token.expose()),
+        };
+        let (on_error, on_disconnect) = (Arc::clone(&shared), Arc::clone(&shared));
+        let before_connect = Arc::clone(&shared);
+        let connection = options
+            .with_name(name)
+            // Nothing may be kept for after a reconnect.
+            .reconnect_buffer_size(0)
+            .max_reconnects(None)
+            .reconnect_delay_callback(move |_| before_connect.hold_reconnect())
+            .error_callback(move |error| on_error.note_server_error(&error.to_string()))
+            .disconnect_callback(move || on_disconnect.lose())
+            .connect(format!("nats://{address}"))
+            .map_err(|error| describe_connect_error(address, &error))?;
+        let limits = Limits { max_payload_bytes: connection.max_payload() };
+        let (flushes, requests) = crossbeam_channel::unbounded();
+        let flusher = Flusher {
+            connection: connection.clone(),
+            shared: Arc::clone(&shared),
+            timeout: flush_timeout,
+        };
+        thread::Builder::new()
+            .name("nats-flush".to_owned())
+            .spawn(move || flusher.run(&requests))
+            .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))?;
+        Ok(Self { connection, shared, flushes, limits })
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    pub(super) fn is_lost(&self) -> bool {
+        self.shared.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// Why the server refused something that was published, if it did.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        lock(&self.shared.refusal).clone()
+    }
+
+    /// Sends [`Notice::Lost`] when the connection is lost, at once if it is lost already.
+    pub(super) fn watch(&self, notices: Sender<Notice>) {
+        self.shared.watch(notices);
+    }
+
+    pub(super) fn publish(&self, route: &Route, payload: &[u8]) -> Result<(), Lost> {
+        let headers = route.headers.as_ref().map(|headers| {
+            // The crate's map has no order. One entry that holds all the lines keeps ours, and `Headers`
+            // answers for its being legal on the wire.
+            let (name, rest) = headers.first_and_rest();
+            let mut map = nats::HeaderMap::new();
+            map.insert(name, rest);
+            map
+        });
+        let subject = route.subject.as_str();
+        self.connection
+            .publish_with_reply_or_headers(subject, None, headers.as_ref(), payload)
+            .map_err(|_| {
+                self.shared.lose();
+                Lost
+            })
+    }
+
+    /// Has everything that was published so far confirmed. The answer comes as a notice.
+    pub(super) fn request_confirmation(&self, position: u64, notices: Sender<Notice>) {
+        // The flusher is gone only where the generation is lost, and then the watchers know.
+        let _ = self.flushes.send(Flush { position, notices });
+    }
+
+    /// The time of one PING and PONG; blocks like [`Generation::open`].
+    pub(super) fn round_trip(&self) -> io::Result<Duration> {
+        self.connection.rtt()
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        self.shared.is_retired.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn lose(&self) {
+        let mut watchers = lock(&self.watchers);
+        self.is_lost.store(true, Ordering::SeqCst);
+        for notices in watchers.drain(..) {
+            // A worker that has ended need not be told.
+            let _ = notices.send(Notice::Lost);
+        }
+    }
+
+    fn watch(&self, notices: Sender<Notice>) {
+        let mut watchers = lock(&self.watchers);
+        if self.is_lost.load(Ordering::SeqCst) {
+            let _ = notices.send(Notice::Lost);
+        } else {
+            watchers.push(notices);
+        }
+    }
+
+    /// Called by the crate before each attempt to connect: the first one goes ahead, one after the loss
+    /// must wait for the generation's users. Zero also spares the crate's random second before the first.
+    fn hold_reconnect(&self) -> Duration {
+        if !self.is_lost.load(Ordering::SeqCst) {
+            return Duration::ZERO;
+        }
+        while !self.is_retired.load(Ordering::SeqCst) {
+            thread::sleep(RETIRE_POLL);
+        }
+        RETIRE_PAUSE
+    }
+
+    /// Called for each `-ERR` of the server, before a PONG that came behind it is looked at.
+    fn note_server_error(&self, text: &str) {
+        match parse_server_error(text) {
+            ServerError::Refusal(error) => {
+                lock(&self.refusal).get_or_insert(error);
+                self.lose();
+            }
+            ServerError::Passing => log::warn!("the NATS server says: {text}"),
+        }
+    }
+}
+
+/// What a line of `-ERR` means for a run.
+#[derive(Debug, PartialEq, Eq)]
+enum ServerError {
+    /// Publishing again would be refused again.
+    Refusal(Error),
+    /// The server may close the connection; a new one will do.
+    Passing,
+}
+
+fn parse_server_error(text: &str) -> ServerError {
+    let lower = text.to_ascii_lowercase();
+    let refused = |what: String| ServerError::Refusal(Error::new(Kind::Refused, what).cause(text));
+    if lower.starts_with("permissions violation for publish") {
+        let subject = text.split('"').nth(1).unwrap_or("?");
+        refused(format!("the NATS server does not let us publish to '{subject}'"))
+    } else if is_login_error(&lower) {
+        refused("the NATS server refuses the login".to_owned())
+    } else if lower.starts_with("maximum payload") || lower.starts_with("maximum control line") {
+        refused("the NATS server finds a message too large".to_owned())
+    } else if lower.starts_with("parser error")
+        || lower.starts_with("unknown protocol")
+        || lower.starts_with("invalid publish subject")
+    {
+        let what = "the NATS server does not understand us";
+        ServerError::Refusal(Error::new(Kind::Internal, what).cause(text))
+    } else {
+        ServerError::Passing
+    }
+}
+
+/// Wrong, revoked and expired logins, at connecting and later. `text` is in lower case.
+fn is_login_error(text: &str) -> bool {
+    text.contains("authorization violation") || text.contains("authentication")
+}
+
+fn describe_connect_error(address: SocketAddr, error: &io::Error) -> Error {
+    let text = error.to_string();
+    if is_login_error(&text.to_ascii_lowercase()) {
+        // The crate quotes the server's line in a Debug form of its own.
+        let cause = text.split('"').nth(1).unwrap_or("authorization violation");
+        return Error::new(Kind::Refused, format!("the NATS server {address} refuses the login"))
+            .cause(cause);
+    }
+    Error::new(Kind::Unavailable, format!("no connection to {address}")).cause(text)
+}
+
+/// Turns flushes into confirmations, one round trip for all that wait.
+struct Flusher {
+    connection: nats::Connection,
+    shared: Arc<Shared>,
+    timeout: Duration,
+}
+
+impl Flusher {
+    fn run(self, requests: &Receiver<Flush>) {
+        for first in requests {
+            let waiting: Vec<Flush> = std::iter::once(first).chain(requests.try_iter()).collect();
+            let answer = self.connection.flush_timeout(self.timeout);
+            if answer.is_err() {
+                self.shared.lose();
+            }
+            // The loss is looked at after the answer: an Ok that a reconnect made up comes after it.
+            if self.shared.is_lost.load(Ordering::SeqCst) {
+                return;
+            }
+            for flush in waiting {
+                let _ = flush.notices.send(Notice::Confirmed(flush.position));
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(Kind, &str)>) {
+        match (parse_server_error(text), expected) {
+            (ServerError::Passing, None) => {}
+            (ServerError::Refusal(error), Some((kind, rendered))) => {
+                assert_eq!((error.kind(), &*error.to_string()), (kind, rendered));
+            }
+            (other, _) => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_servers_words_are_told_apart() {
+        check(
+            "Permissions Violation for Publish to \"a.b\"",
+            Some((
+                Kind::Refused,
+                "the NATS server does not let us publish to 'a.b': Permissions Violation for Publish to \"a.b\"",
+            )),
+        );
+        check(
+            "User Authentication Expired",
+            Some((Kind::Refused, "the NATS server refuses the login: User Authentication Expired")),
+        );
+        check(
+            "Maximum Payload Violation",
+            Some((Kind::Refused, "the NATS server finds a message too large: Maximum Payload Violation")),
+        );
+        check(
+            "Unknown Protocol Operation",
+            Some((Kind::Internal, "the NATS server does not understand us: Unknown Protocol Operation")),
+        );
+        check("Stale Connection", None);
+        check("maximum connections exceeded", None);
+    }
+
+    #[test]
+    fn damaged_server_errors_never_panic() {
+        let mut random = Random::new("server errors");
+        for _ in 0..20_000 {
+            let mut text = "Permissions Violation for Publish to \"a.b\"".to_owned();
+            for _ in 0..=random.below(5) {
+                text = random.mutate_text(&text);
+            }
+            let _ = parse_server_error(&text);
+        }
+    }
+}

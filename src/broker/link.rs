@@ -1,0 +1,178 @@
+//! A place for one connection at a time: it makes the first one and each one that follows a loss.
+//!
+//! Workers that share connections share links. Every attempt runs on a thread that is abandoned when it
+//! takes too long.
+
+use std::net::ToSocketAddrs;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::client::Generation;
+use super::info::{Info, load_info};
+use crate::error::{Error, Kind};
+use crate::settings::Settings;
+use crate::settings::address::{Login, ServerAddress};
+
+/// How long one attempt with one server may take, name resolution and login included.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause after the first round of failed attempts; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Makes connections, and keeps the current one for those who share it.
+pub(crate) struct Link {
+    servers: Vec<ServerAddress>,
+    name: String,
+    connect_timeout: Duration,
+    confirm_timeout: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<Arc<Generation>>,
+    was_connected: bool,
+}
+
+impl Link {
+    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Self {
+            servers: settings.nats_urls.clone(),
+            name: settings.connection_name.clone(),
+            connect_timeout: settings.connect_timeout,
+            confirm_timeout: settings.confirm_timeout,
+            state: Mutex::default(),
+        })
+    }
+
+    /// The current generation, or a new one if that is `lost`. Blocks while it connects: for the first
+    /// connection up to the time-out, later without end (the run's watchdog knows when to give up).
+    ///
+    /// Fails with `Unavailable`, `Refused` or `Internal`.
+    pub(super) fn generation(&self, lost: Option<Arc<Generation>>) -> Result<Arc<Generation>, Error> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(current) = &state.current
+            && !current.is_lost()
+        {
+            return Ok(Arc::clone(current));
+        }
+        let refusal = lost.as_ref().or(state.current.as_ref()).and_then(|lost| lost.refusal());
+        if let Some(refusal) = refusal {
+            return Err(refusal);
+        }
+        // Let go of: a lost generation ends when its last user does.
+        state.current = None;
+        drop(lost);
+        let deadline = (!state.was_connected).then(|| Instant::now() + self.connect_timeout);
+        let generation = Arc::new(self.open_any(deadline)?.1);
+        state.was_connected = true;
+        state.current = Some(Arc::clone(&generation));
+        Ok(generation)
+    }
+
+    /// Connects for a look at the server and its speed: for `--check`.
+    pub(crate) fn look(&self) -> Result<Sight, Error> {
+        let start = Instant::now();
+        let (info, generation) = self.open_any(Some(start + self.connect_timeout))?;
+        let connect_time = start.elapsed();
+        let max_payload_bytes = generation.limits().max_payload_bytes;
+        let round_trip = within(ATTEMPT_TIMEOUT, move || {
+            generation
+                .round_trip()
+                .map_err(|error| Error::new(Kind::Unavailable, "no answer to a PING").cause(error))
+        })?;
+        Ok(Sight { info, connect_time, max_payload_bytes, round_trip })
+    }
+
+    /// Tries the servers in their order, again and again until the deadline.
+    fn open_any(&self, deadline: Option<Instant>) -> Result<(Info, Generation), Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let mut last = None;
+            for server in &self.servers {
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                let timeout = left.map_or(ATTEMPT_TIMEOUT, |left| left.min(ATTEMPT_TIMEOUT));
+                match self.open(server.clone(), timeout) {
+                    Err(error) if error.kind() == Kind::Unavailable => {
+                        log::debug!("{error}");
+                        last = Some(error);
+                    }
+                    outcome => return outcome,
+                }
+            }
+            if let Some(deadline) = deadline
+                && Instant::now() + pause >= deadline
+            {
+                let seconds = self.connect_timeout.as_secs_f64();
+                let what = format!("no NATS server could be reached in {seconds} seconds");
+                let cause = last.map(|error| error.to_string()).unwrap_or_default();
+                return Err(Error::new(Kind::Unavailable, what).cause(cause));
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn open(&self, server: ServerAddress, timeout: Duration) -> Result<(Info, Generation), Error> {
+        let (name, flush_timeout) = (self.name.clone(), self.confirm_timeout);
+        let described = server.to_string();
+        within(timeout, move || open_server(&server, &name, timeout, flush_timeout)).map_err(|error| {
+            if error.kind() == Kind::Unavailable {
+                Error::new(Kind::Unavailable, described).cause(error)
+            } else {
+                error
+            }
+        })
+    }
+}
+
+/// What `--check` sees of a server.
+#[derive(Debug)]
+pub(crate) struct Sight {
+    pub(crate) info: Info,
+    pub(crate) connect_time: Duration,
+    pub(crate) max_payload_bytes: usize,
+    pub(crate) round_trip: Duration,
+}
+
+/// Tries every address that a server's name has.
+fn open_server(
+    server: &ServerAddress,
+    name: &str,
+    timeout: Duration,
+    flush_timeout: Duration,
+) -> Result<(Info, Generation), Error> {
+    let addresses = (server.host.as_str(), server.port)
+        .to_socket_addrs()
+        .map_err(|error| Error::new(Kind::Unavailable, "the name cannot be resolved").cause(error))?;
+    let mut failure = Error::new(Kind::Unavailable, "the name has no address");
+    for address in addresses {
+        let opened = load_info(address, timeout).and_then(|info| {
+            let generation = Generation::open(address, &server.login, name, flush_timeout)?;
+            Ok((info, generation))
+        });
+        match opened {
+            Err(error) if error.kind() == Kind::Unavailable => failure = error,
+            outcome => return outcome,
+        }
+    }
+    Err(failure)
+}
+
+/// Runs what may never return on a thread of its own, and gives it up after `timeout`.
+fn within<T: Send + 'static>(
+    timeout: Duration,
+    attempt: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    thread::Builder::new()
+        .name("nats-connect".to_owned())
+        // Nobody receives what comes too late.
+        .spawn(move || drop(sender.send(attempt())))
+        .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))?;
+    receiver.recv_timeout(timeout).unwrap_or_else(|_| {
+        let seconds = timeout.as_secs_f64();
+        Err(Error::new(Kind::Unavailable, format!("no answer within {seconds:.1} seconds")))
+    })
+}

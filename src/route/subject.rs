@@ -1,0 +1,194 @@
+//! [`Subject`]: the only maker of a subject. What it lets through, the server takes as one subject, and
+//! somebody can receive it (spec nats.md 1a: the crate checks nothing, and the server little).
+
+use std::fmt::{self, Write};
+
+use super::template::{Part, Scope, Template, Value};
+use crate::error::{Error, Kind};
+use crate::settings::SubjectInvalid;
+
+/// The longest subject, in bytes. The server's control line holds 4096 bytes with verb, reply and sizes.
+const MAX_SUBJECT_BYTES: usize = 3900;
+
+/// The first token of subjects on which clients await replies.
+const INBOX: &str = "_INBOX";
+
+/// A subject that may go to the wire.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Subject(Box<str>);
+
+impl Subject {
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Renders a record's subject. Fails with [`Kind::Input`].
+    pub(super) fn render(
+        template: &Template,
+        scope: &Scope<'_>,
+        invalid: SubjectInvalid,
+    ) -> Result<Self, Error> {
+        let mut text = String::new();
+        for part in template.parts() {
+            match part {
+                Part::Text(literal) => text.push_str(literal),
+                // A stream's name may have dots: each of its tokens is mended by itself.
+                Part::Stream => {
+                    for (place, token) in scope.stream.split('.').enumerate() {
+                        if place > 0 {
+                            text.push('.');
+                        }
+                        push_token(token, invalid, &mut text);
+                    }
+                }
+                Part::Key => {
+                    for (place, value) in scope.key()?.iter().enumerate() {
+                        if place > 0 {
+                            text.push('.');
+                        }
+                        push_value(value, scope, invalid, &mut text)?;
+                    }
+                }
+                Part::Record { path, name } => {
+                    push_value(&scope.record(path, name)?, scope, invalid, &mut text)?;
+                }
+            }
+        }
+        // What the operator wrote at the start is the operator's decision; data may not lead there.
+        if is_reserved(&text) && !is_reserved(template.literal_start()) {
+            match invalid {
+                SubjectInvalid::Reject => {
+                    return Err(refuse("the subject would start with a name reserved by NATS", scope));
+                }
+                SubjectInvalid::Replace if text.starts_with('$') => text.replace_range(..1, "_"),
+                SubjectInvalid::Replace => text.insert(0, '_'),
+                SubjectInvalid::Encode => text = encode_byte(text.as_bytes()[0]) + &text[1..],
+            }
+        }
+        check(&text).map_err(|what| refuse(what, scope))?;
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Fails if the literal text of a template makes every subject illegal.
+pub(super) fn check_literals(template: &Template) -> Result<(), &'static str> {
+    let sample: String = template
+        .parts()
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => text,
+            _ => "x",
+        })
+        .collect();
+    check(&sample)
+}
+
+fn refuse(what: &str, scope: &Scope<'_>) -> Error {
+    Error::new(Kind::Input, what)
+        .stream(scope.stream)
+        .field("subject")
+}
+
+/// Why a text is no subject to publish to.
+fn check(text: &str) -> Result<(), &'static str> {
+    if text.is_empty() {
+        return Err("the subject is empty");
+    }
+    if text.len() > MAX_SUBJECT_BYTES {
+        return Err("the subject is longer than 3900 bytes");
+    }
+    if text.bytes().any(is_space) {
+        return Err("the subject holds white space");
+    }
+    for token in text.split('.') {
+        match token {
+            "" => return Err("the subject has an empty token"),
+            "*" | ">" => return Err("the subject has a wildcard token"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What ends a subject on the wire, or the whole line.
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
+}
+
+fn is_reserved(text: &str) -> bool {
+    text.starts_with('$') || text.split('.').next() == Some(INBOX)
+}
+
+/// Adds a record's value as one token.
+fn push_value(
+    value: &Value<'_>,
+    scope: &Scope<'_>,
+    invalid: SubjectInvalid,
+    text: &mut String,
+) -> Result<(), Error> {
+    if invalid == SubjectInvalid::Reject && value.text.contains('.') {
+        let what = "the subject holds a dot, which would begin another token";
+        return Err(Error::new(Kind::Input, what)
+            .stream(scope.stream)
+            .field(value.name.clone()));
+    }
+    push_token(&value.text, invalid, text);
+    Ok(())
+}
+
+/// Adds a token, mended as the policy says.
+fn push_token(token: &str, invalid: SubjectInvalid, text: &mut String) {
+    let is_wildcard = matches!(token, "*" | ">");
+    match invalid {
+        SubjectInvalid::Reject => text.push_str(token),
+        SubjectInvalid::Replace if token.is_empty() || is_wildcard => text.push('_'),
+        SubjectInvalid::Replace => text.extend(token.chars().map(|c| {
+            let is_illegal = c == '.' || u8::try_from(c).is_ok_and(is_space);
+            if is_illegal { '_' } else { c }
+        })),
+        SubjectInvalid::Encode if token.is_empty() => text.push('='),
+        SubjectInvalid::Encode => {
+            for c in token.chars() {
+                match u8::try_from(c) {
+                    Ok(byte) if is_space(byte) || matches!(c, '.' | '=') || is_wildcard => {
+                        text.push_str(&encode_byte(byte));
+                    }
+                    _ => text.push(c),
+                }
+            }
+        }
+    }
+}
+
+fn encode_byte(byte: u8) -> String {
+    let mut text = String::new();
+    write!(text, "={byte:02X}").expect("a String takes everything");
+    text
+}
+
+/// The value that a token encodes, for the test that says so.
+#[cfg(test)]
+pub(super) fn decode_token(token: &str) -> Option<String> {
+    if token == "=" {
+        return Some(String::new());
+    }
+    let mut parts = token.split('=');
+    let mut text = parts.next()?.to_owned();
+    for part in parts {
+        text.push(char::from(u8::from_str_radix(part.get(..2)?, 16).ok()?));
+        text.push_str(&part[2..]);
+    }
+    Some(text)
+}

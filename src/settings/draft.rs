@@ -1,0 +1,207 @@
+//! Settings as they come in, one `Option` each, and how they become [`Settings`].
+//!
+//! The rows of the table fill it; [`Draft::finish`] holds what is to be said of several settings at once.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::address::{ServerAddress, parse_servers};
+use super::kind::type_name;
+use super::{LogFormat, Settings, SubjectInvalid};
+
+/// What has been set so far. A row of the table sets exactly one field of it, or none.
+#[derive(Debug, Default)]
+pub(crate) struct Draft {
+    pub(super) nats_urls: Option<Vec<ServerAddress>>,
+    pub(super) queue_prefix: Option<String>,
+    pub(super) process_activate_version_messages: Option<bool>,
+    pub(super) batch_config: Option<BatchConfig>,
+    pub(super) connection_name: Option<String>,
+    pub(super) connect_timeout: Option<Duration>,
+    pub(super) confirm_timeout: Option<Duration>,
+    pub(super) subject: Option<String>,
+    pub(super) subjects: Option<Vec<(String, String)>>,
+    pub(super) subject_invalid: Option<SubjectInvalid>,
+    pub(super) headers: Option<Vec<(String, String)>>,
+    pub(super) workers: Option<usize>,
+    pub(super) connections: Option<usize>,
+    pub(super) max_in_flight: Option<usize>,
+    pub(super) max_in_flight_bytes: Option<usize>,
+    pub(super) state_interval: Option<Duration>,
+    pub(super) log_format: Option<LogFormatChoice>,
+}
+
+/// What is used of `batch_config`.
+#[derive(Debug, Default)]
+pub(crate) struct BatchConfig {
+    pub(super) root: Option<PathBuf>,
+}
+
+/// `log_format`, before it is known what `auto` comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormatChoice {
+    Auto,
+    Fixed(LogFormat),
+}
+
+impl Draft {
+    /// Checks what concerns more than one setting. `connections_given` tells that the number of
+    /// connections was chosen and is not the default, which gives way to fewer workers.
+    pub(super) fn finish(
+        self,
+        connections_given: bool,
+        auto_log_format: LogFormat,
+    ) -> Result<Settings, String> {
+        // No `..`: a field that nobody takes up does not compile.
+        let Self {
+            nats_urls,
+            queue_prefix,
+            process_activate_version_messages,
+            batch_config,
+            connection_name,
+            connect_timeout,
+            confirm_timeout,
+            subject,
+            subjects,
+            subject_invalid,
+            headers,
+            workers,
+            connections,
+            max_in_flight,
+            max_in_flight_bytes,
+            state_interval,
+            log_format,
+        } = self;
+        let workers = filled(workers);
+        let mut connections = filled(connections);
+        if connections > workers {
+            if connections_given {
+                return Err(format!(
+                    "connections ({connections}) must not be more than workers ({workers})"
+                ));
+            }
+            connections = workers;
+        }
+        Ok(Settings {
+            nats_urls: filled(nats_urls),
+            queue_prefix: filled(queue_prefix),
+            connection_name: filled(connection_name),
+            connect_timeout: filled(connect_timeout),
+            confirm_timeout: filled(confirm_timeout),
+            subject: filled(subject),
+            subjects: subjects.unwrap_or_default(),
+            subject_invalid: filled(subject_invalid),
+            headers: headers.unwrap_or_default(),
+            workers,
+            connections,
+            max_in_flight: filled(max_in_flight),
+            max_in_flight_bytes: filled(max_in_flight_bytes),
+            state_interval: filled(state_interval),
+            log_format: match filled(log_format) {
+                LogFormatChoice::Auto => auto_log_format,
+                LogFormatChoice::Fixed(format) => format,
+            },
+            process_activate_version_messages: filled(process_activate_version_messages),
+            batch_root: batch_config.unwrap_or_default().root,
+        })
+    }
+}
+
+fn filled<T>(value: Option<T>) -> T {
+    value.expect("the table has a default for this setting")
+}
+
+/// `batch_config`: of the SDK's object only `storage.root` says something to a target.
+pub(super) fn parse_batch_config(value: &Value) -> Result<BatchConfig, String> {
+    let storage = match &value["storage"] {
+        Value::Null => return Ok(BatchConfig::default()),
+        storage @ Value::Object(_) => storage,
+        other => {
+            return Err(format!(
+                "storage must be an object, not {}",
+                type_name(other)
+            ));
+        }
+    };
+    let root = match &storage["root"] {
+        Value::Null => None,
+        Value::String(root) => {
+            let path = root.strip_prefix("file://").unwrap_or(root);
+            (!path.is_empty()).then(|| PathBuf::from(path))
+        }
+        other => {
+            return Err(format!(
+                "storage.root must be a string, not {}",
+                type_name(other)
+            ));
+        }
+    };
+    Ok(BatchConfig { root })
+}
+
+/// An object whose values are texts, in its own order.
+pub(super) fn parse_texts(value: &Value) -> Result<Vec<(String, String)>, String> {
+    let mut texts = Vec::new();
+    for (key, value) in value.as_object().into_iter().flatten() {
+        match value {
+            Value::String(text) => texts.push((key.clone(), text.clone())),
+            other => {
+                return Err(format!(
+                    "holds {} under {key:?}, not a string",
+                    type_name(other)
+                ));
+            }
+        }
+    }
+    Ok(texts)
+}
+
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "a row's `set` may fail, this way of storing does not"
+)]
+pub(super) fn store<T>(field: &mut Option<T>, value: T) -> Result<(), String> {
+    *field = Some(value);
+    Ok(())
+}
+
+pub(super) fn servers(value: &Value) -> Result<Vec<ServerAddress>, String> {
+    parse_servers(&text(value)).map_err(|error| format!("cannot be used: {error}"))
+}
+
+pub(super) fn text(value: &Value) -> String {
+    value.as_str().expect(CHECKED).to_owned()
+}
+
+pub(super) fn boolean(value: &Value) -> bool {
+    value.as_bool().expect(CHECKED)
+}
+
+pub(super) fn count(value: &Value) -> usize {
+    usize::try_from(value.as_u64().expect(CHECKED)).expect(CHECKED)
+}
+
+pub(super) fn seconds(value: &Value) -> Duration {
+    Duration::from_secs_f64(value.as_f64().expect(CHECKED))
+}
+
+pub(super) fn subject_invalid(value: &Value) -> SubjectInvalid {
+    match value.as_str() {
+        Some("replace") => SubjectInvalid::Replace,
+        Some("encode") => SubjectInvalid::Encode,
+        _ => SubjectInvalid::Reject,
+    }
+}
+
+pub(super) fn log_format(value: &Value) -> LogFormatChoice {
+    match value.as_str() {
+        Some("text") => LogFormatChoice::Fixed(LogFormat::Text),
+        Some("json") => LogFormatChoice::Fixed(LogFormat::Json),
+        _ => LogFormatChoice::Auto,
+    }
+}
+
+/// Why a setter need not ask for the type again.
+const CHECKED: &str = "the row's kind was checked before";

@@ -1,0 +1,197 @@
+//! From `--config` files and the environment to [`Settings`]: defaults < files < environment.
+//!
+//! It reads files and prints nothing: what is to be said goes into notes, which are written once the
+//! log is set up. No value is repeated in a note or an error.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use log::Level;
+use serde_json::{Map, Value};
+
+use super::environment::{
+    Environment, auto_log_format, note_of_missing_log_config, read_variables,
+};
+use super::kind::type_name;
+use super::setting::compile;
+use super::table::TABLE;
+use super::{LogFormat, Settings};
+use crate::error::{Error, Kind};
+use crate::nearest::nearest;
+
+/// The word that stands for the environment among the `--config` files.
+const ENVIRONMENT: &str = "ENV";
+
+/// Of a key that nobody knows; it comes from outside and may be anything.
+const MAX_SHOWN_KEY_CHARS: usize = 100;
+
+/// Settings, and what is to be logged about them.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub(crate) settings: Settings,
+    pub(crate) notes: Vec<Note>,
+}
+
+/// A line for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) level: Level,
+    pub(crate) logger: &'static str,
+    pub(crate) text: String,
+}
+
+impl Note {
+    pub(super) fn new(level: Level, text: impl Into<String>) -> Self {
+        Self {
+            level,
+            logger: "target-nats",
+            text: text.into(),
+        }
+    }
+
+    /// Writes it to the log.
+    pub(crate) fn write(&self) {
+        log::log!(target: self.logger, self.level, "{}", self.text);
+    }
+}
+
+/// Loads what the `--config` arguments name; `dotenv` is the `.env` file's path.
+///
+/// The environment is read only if one of them is `ENV`, and then wins over all files, wherever the
+/// word stands.
+pub(crate) fn load(
+    config: &[String],
+    environment: Environment,
+    dotenv: &Path,
+) -> Result<Loaded, Error> {
+    let mut values = read_files(config)?;
+    let mut notes: Vec<Note> = note_of_missing_log_config(environment)
+        .into_iter()
+        .collect();
+    let mut names = HashMap::new();
+    let mut wrong = Vec::new();
+    notes.extend(notes_of_unknown_keys(&values));
+    if config.iter().any(|name| name == ENVIRONMENT) {
+        notes.push(Note::new(
+            Level::Info,
+            "Parsing env var for settings config...",
+        ));
+        let found = read_variables(environment, dotenv)?;
+        for (setting, value) in found.values {
+            values.insert(setting.key.to_owned(), value);
+            names.insert(setting.key, setting.variable());
+        }
+        notes.extend(found.notes);
+        wrong = found.wrong;
+    } else {
+        notes.push(Note::new(
+            Level::Info,
+            "Skipping parse of env var settings...",
+        ));
+    }
+    let name_of = |key: &'static str| names.get(key).cloned().unwrap_or_else(|| key.to_owned());
+    match compile(
+        &values,
+        &|setting| name_of(setting.key),
+        auto_log_format(environment),
+    ) {
+        Ok(settings) if wrong.is_empty() => Ok(Loaded { settings, notes }),
+        Ok(_) => Err(violations(&wrong)),
+        Err(more) => {
+            wrong.extend(more);
+            Err(violations(&wrong))
+        }
+    }
+}
+
+/// Reads and merges the files among the `--config` arguments; of a key in several, the last file's
+/// value counts, whole. `--about` needs no more than that they can be read.
+pub(crate) fn read_files(config: &[String]) -> Result<Map<String, Value>, Error> {
+    let mut merged = Map::new();
+    for name in config.iter().filter(|name| *name != ENVIRONMENT) {
+        merged.extend(read_file(name)?);
+    }
+    Ok(merged)
+}
+
+fn read_file(name: &str) -> Result<Map<String, Value>, Error> {
+    if name.is_empty() {
+        return Err(Error::new(
+            Kind::Config,
+            "could not open the config file: its name is empty",
+        ));
+    }
+    let bytes = std::fs::read(name).map_err(|error| {
+        let mut what = format!("cannot read the config file '{name}'");
+        let template = format!("{name}.template");
+        if error.kind() == std::io::ErrorKind::NotFound {
+            what = format!("the config file '{name}' was not found");
+            if Path::new(&template).exists() {
+                what += &format!(" (start from a copy of '{template}')");
+            }
+            return Error::new(Kind::Config, what);
+        }
+        Error::new(Kind::Config, what).cause(error)
+    })?;
+    let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(
+            Kind::Config,
+            format!("the config file '{name}' is not JSON"),
+        )
+        .cause(error)
+    })?;
+    object(value, &format!("the config file '{name}'"))
+}
+
+/// An empty list passes as an empty object, as in the Python target.
+fn object(value: Value, place: &str) -> Result<Map<String, Value>, Error> {
+    match value {
+        Value::Object(entries) => Ok(entries),
+        Value::Array(items) if items.is_empty() => Ok(Map::new()),
+        other => Err(Error::new(
+            Kind::Config,
+            format!("{place} must hold an object, not {}", type_name(&other)),
+        )),
+    }
+}
+
+/// For those who have their configuration at hand as a text. `auto` is text: their log is their own.
+pub(super) fn parse(text: &str) -> Result<Loaded, Error> {
+    let value = serde_json::from_str(text)
+        .map_err(|error| Error::new(Kind::Config, "the configuration is not JSON").cause(error))?;
+    let values = object(value, "the configuration")?;
+    let settings = compile(&values, &|setting| setting.key.to_owned(), LogFormat::Text)
+        .map_err(|wrong| violations(&wrong))?;
+    Ok(Loaded {
+        settings,
+        notes: notes_of_unknown_keys(&values),
+    })
+}
+
+fn violations(wrong: &[String]) -> Error {
+    Error::new(Kind::Config, "config validation failed").cause(wrong.join("; "))
+}
+
+fn notes_of_unknown_keys(values: &Map<String, Value>) -> Vec<Note> {
+    let known = || TABLE.iter().map(|setting| setting.key);
+    values
+        .keys()
+        .filter(|key| known().all(|name| name != key.as_str()))
+        .map(|key| {
+            let mut text = format!("The setting '{}' is unknown and ignored", shown(key));
+            if let Some(name) = nearest(key, known()) {
+                text += &format!(": did you mean '{name}'?");
+            } else {
+                text.push('.');
+            }
+            Note::new(Level::Warn, text)
+        })
+        .collect()
+}
+
+fn shown(key: &str) -> String {
+    match key.char_indices().nth(MAX_SHOWN_KEY_CHARS) {
+        Some((end, _)) => format!("{}...", &key[..end]),
+        None => key.to_owned(),
+    }
+}

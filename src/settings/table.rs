@@ -1,0 +1,339 @@
+//! The one declaration of every setting: name, type, default, help, and where its value goes.
+//!
+//! Loading, the environment's names, `--about`, `--help` and the README's section are all made from
+//! [`TABLE`]. A row only validates and stores: no I/O. The Python target's settings come first, in its
+//! order, as `--about` prints them.
+
+use super::draft::{
+    boolean, count, log_format, parse_batch_config, parse_texts, seconds, servers, store,
+    subject_invalid, text,
+};
+use super::kind::ValueKind;
+use super::object_schemas;
+use super::setting::{Group, Setting, Support};
+
+const MAX_SECONDS: f64 = 86_400.0;
+
+const SECONDS_OF_A_TIMEOUT: ValueKind = ValueKind::Number {
+    min: 0.001,
+    max: MAX_SECONDS,
+};
+
+// Not measured yet.
+const WORKERS: &str = "2";
+const CONNECTIONS: &str = "2";
+const MAX_IN_FLIGHT: &str = "16384";
+const MAX_IN_FLIGHT_BYTES: &str = "4194304";
+
+/// Every setting.
+pub(crate) const TABLE: &[Setting] = &[
+    Setting {
+        key: "nats_url",
+        group: Group::Connection,
+        kind: ValueKind::String,
+        default: Some(r#""nats://localhost:4222""#),
+        help: "The NATS server: one URL, or several with commas between them. A login in it is percent-decoded and never printed.",
+        example: Some(r#""nats://user:p%40ss@nats-1:4222,nats-2:4222""#),
+        set: |draft, value| store(&mut draft.nats_urls, servers(value)?),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "queue_prefix",
+        group: Group::Subjects,
+        kind: ValueKind::String,
+        default: Some(r#""""#),
+        help: "Put before the stream's name to make the subject; no dot is added.",
+        example: Some(r#""raw.""#),
+        set: |draft, value| store(&mut draft.queue_prefix, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "enable_schema_registry",
+        group: Group::Registry,
+        kind: ValueKind::BooleanText,
+        default: Some("false"),
+        help: "Whether every stream's schema is registered in the schema registry.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "schema_registry_url",
+        group: Group::Registry,
+        kind: ValueKind::String,
+        default: Some(r#""http://localhost:8080/apis/registry/v3""#),
+        help: "The base URL of the schema registry.",
+        support: Support::Ignored,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "schema_group_id",
+        group: Group::Registry,
+        kind: ValueKind::String,
+        default: Some(r#""default""#),
+        help: "The registry's group that schemas are put into.",
+        support: Support::Ignored,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "schema_topic_prefix",
+        group: Group::Registry,
+        kind: ValueKind::String,
+        default: Some(r#""""#),
+        help: "Put before the stream's name to make the id of its artifact in the registry.",
+        support: Support::Ignored,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "add_record_metadata",
+        group: Group::Transform,
+        kind: ValueKind::Boolean,
+        title: Some("Add Record Metadata"),
+        help: "Whether the SDK's _sdc_ fields are added to every record.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "load_method",
+        group: Group::Transform,
+        kind: ValueKind::Options(&["append-only", "upsert", "overwrite"]),
+        default: Some(r#""append-only""#),
+        help: "How a target with tables loads its records; a message is always appended.",
+        support: Support::Ignored,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "batch_size_rows",
+        group: Group::Transform,
+        kind: ValueKind::INTEGER,
+        title: Some("Batch Size Rows"),
+        help: "The number of rows that a target with tables loads at once; messages are sent as they come.",
+        support: Support::Ignored,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "validate_records",
+        group: Group::Transform,
+        kind: ValueKind::Boolean,
+        title: Some("Validate Records"),
+        default: Some("true"),
+        help: "Whether every record is validated against its stream's schema.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "stream_maps",
+        group: Group::Transform,
+        kind: ValueKind::Object,
+        title: Some("Stream Maps"),
+        help: "Stream maps, as in [the SDK](https://sdk.meltano.com/en/latest/stream_maps.html).",
+        schema: Some(object_schemas::STREAM_MAPS),
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "stream_map_config",
+        group: Group::Transform,
+        kind: ValueKind::Object,
+        title: Some("User Stream Map Configuration"),
+        help: "Values of your own that the expressions of stream maps may use.",
+        schema: Some(object_schemas::ANY_OBJECT),
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "faker_config",
+        group: Group::Transform,
+        kind: ValueKind::Object,
+        title: Some("Faker Configuration"),
+        help: "Seed and locale of `fake` in the expressions of stream maps.",
+        schema: Some(object_schemas::FAKER_CONFIG),
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "flattening_enabled",
+        group: Group::Transform,
+        kind: ValueKind::Boolean,
+        title: Some("Enable Schema Flattening"),
+        help: "Whether nested properties are flattened.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "flattening_max_depth",
+        group: Group::Transform,
+        kind: ValueKind::INTEGER,
+        title: Some("Max Flattening Depth"),
+        help: "How many levels are flattened.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "flattening_max_key_length",
+        group: Group::Transform,
+        kind: ValueKind::INTEGER,
+        title: Some("Max Key Length"),
+        help: "The greatest length of a flattened property's name.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "flattening_separator",
+        group: Group::Transform,
+        kind: ValueKind::String,
+        title: Some("Flattening Separator"),
+        help: "What stands between the parts of a flattened property's name.",
+        support: Support::NotYet,
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "process_activate_version_messages",
+        group: Group::Input,
+        kind: ValueKind::Boolean,
+        title: Some("Process `ACTIVATE_VERSION` messages"),
+        default: Some("true"),
+        help: "Whether ACTIVATE_VERSION messages are processed.",
+        set: |draft, value| store(&mut draft.process_activate_version_messages, boolean(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "batch_config",
+        group: Group::Input,
+        kind: ValueKind::Object,
+        title: Some("Batch Configuration"),
+        help: "The SDK's batch configuration; a target uses `storage.root` alone, the folder of BATCH files that are named without one.",
+        example: Some(r#"{"storage": {"root": "file:///data/batches"}}"#),
+        schema: Some(object_schemas::BATCH_CONFIG),
+        set: |draft, value| store(&mut draft.batch_config, parse_batch_config(value)?),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "connection_name",
+        group: Group::Connection,
+        kind: ValueKind::String,
+        default: Some(r#""target-nats""#),
+        help: "The connection's name in the server's monitoring.",
+        set: |draft, value| store(&mut draft.connection_name, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "connect_timeout_seconds",
+        group: Group::Connection,
+        kind: SECONDS_OF_A_TIMEOUT,
+        default: Some("30"),
+        help: "How long a first connection may take, waiting for a server that is not up yet included.",
+        set: |draft, value| store(&mut draft.connect_timeout, seconds(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "confirm_timeout_seconds",
+        group: Group::Connection,
+        kind: SECONDS_OF_A_TIMEOUT,
+        default: Some("60"),
+        help: "With messages unconfirmed and none confirmed for so long, the run ends with exit code 75.",
+        set: |draft, value| store(&mut draft.confirm_timeout, seconds(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "subject",
+        group: Group::Subjects,
+        kind: ValueKind::String,
+        default: Some(r#""{queue_prefix}{stream}""#),
+        help: "The subject's template, with the fields `{stream}`, `{queue_prefix}`, `{key}` (the key properties joined by dots) and `{record.a.b}`.",
+        example: Some(r#""raw.{stream}.{key}""#),
+        set: |draft, value| store(&mut draft.subject, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "subjects",
+        group: Group::Subjects,
+        kind: ValueKind::Object,
+        help: "Stream name or glob to template; the first match wins, and `subject` serves the streams without one.",
+        example: Some(r#"{"orders": "shop.{stream}", "tmp_*": "scratch.{stream}"}"#),
+        schema: Some(object_schemas::TEXTS),
+        set: |draft, value| store(&mut draft.subjects, parse_texts(value)?),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "subject_invalid",
+        group: Group::Subjects,
+        kind: ValueKind::Options(&["reject", "replace", "encode"]),
+        default: Some(r#""reject""#),
+        help: "What happens to a value that is no legal part of a subject: an error, `_` for each bad character, or `=HH` for each bad byte, which is reversible.",
+        set: |draft, value| store(&mut draft.subject_invalid, subject_invalid(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "headers",
+        group: Group::Subjects,
+        kind: ValueKind::Object,
+        help: "Header name to template, with the fields of `subject`, for every message.",
+        example: Some(r#"{"Source": "singer", "Stream": "{stream}"}"#),
+        schema: Some(object_schemas::TEXTS),
+        set: |draft, value| store(&mut draft.headers, parse_texts(value)?),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "workers",
+        group: Group::Delivery,
+        kind: ValueKind::Integer { min: 1, max: 64 },
+        default: Some(WORKERS),
+        help: "The number of publishing threads; a stream belongs to one of them.",
+        set: |draft, value| store(&mut draft.workers, count(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "connections",
+        group: Group::Delivery,
+        kind: ValueKind::Integer { min: 1, max: 64 },
+        default: Some(CONNECTIONS),
+        help: "The number of connections that the workers share; not more than workers.",
+        set: |draft, value| store(&mut draft.connections, count(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "max_in_flight",
+        group: Group::Delivery,
+        kind: ValueKind::Integer {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: Some(MAX_IN_FLIGHT),
+        help: "The number of unconfirmed messages that a worker may hold.",
+        set: |draft, value| store(&mut draft.max_in_flight, count(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "max_in_flight_bytes",
+        group: Group::Delivery,
+        kind: ValueKind::Integer {
+            min: 1024,
+            max: 1 << 30,
+        },
+        default: Some(MAX_IN_FLIGHT_BYTES),
+        help: "The bytes of unconfirmed payload that a worker may hold.",
+        set: |draft, value| store(&mut draft.max_in_flight_bytes, count(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "state_interval_seconds",
+        group: Group::Output,
+        kind: ValueKind::Number {
+            min: 0.0,
+            max: MAX_SECONDS,
+        },
+        default: Some("0"),
+        help: "The least time between two STATE lines; the last one is always printed.",
+        set: |draft, value| store(&mut draft.state_interval, seconds(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "log_format",
+        group: Group::Output,
+        kind: ValueKind::Options(&["auto", "text", "json"]),
+        default: Some(r#""auto""#),
+        help: "How log lines are written: as the SDK prints them, or one JSON object each; auto is json where SINGER_SDK_LOG_CONFIG names a file that asks for it, as Meltano's does.",
+        set: |draft, value| store(&mut draft.log_format, log_format(value)),
+        ..Setting::PLAIN
+    },
+];

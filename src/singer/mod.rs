@@ -1,0 +1,9 @@
+//! The Singer messages: one line of text to a typed message, and what is remembered of a stream.
+//!
+//! Pure: no I/O, no threads, no clock.
+
+pub(crate) mod batch;
+pub(crate) mod json;
+pub(crate) mod message;
+pub(crate) mod state;
+pub(crate) mod stream;
