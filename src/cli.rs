@@ -15,9 +15,6 @@ use crate::nearest::nearest;
 
 const PROGRAM: &str = "target-nats";
 
-/// The SDK whose command line, settings and output this program has.
-pub(crate) const SDK_VERSION: &str = "0.54.9";
-
 /// What the program is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -48,6 +45,10 @@ pub(crate) struct Cli {
 }
 
 /// Execute the Singer target.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[derive(FromArgs, ArgsInfo)]
 #[argh(help_triggers("--help"), usage = "[OPTIONS]")]
 struct Options {
@@ -121,14 +122,6 @@ pub(crate) fn render_help() -> String {
         Err(exit) => exit.output,
         Ok(_) => String::new(),
     }
-}
-
-/// What `--version` prints.
-pub(crate) fn render_version() -> String {
-    format!(
-        "{PROGRAM} v{}, Meltano SDK v{SDK_VERSION}",
-        env!("CARGO_PKG_VERSION")
-    )
 }
 
 /// What a usage error prints on standard error, without the last line end.
@@ -382,6 +375,5 @@ mod tests {
         for flag in Options::get_args_info().flags {
             assert!(help.contains(flag.long), "{help}");
         }
-        assert!(render_version().ends_with(", Meltano SDK v0.54.9"));
     }
 }

@@ -6,8 +6,6 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use crossbeam_channel::Sender;
-
 use crate::error::{Error, Kind};
 
 /// The size of an ordinary block. Larger ones read a file no faster, and hold more records back.
@@ -128,11 +126,11 @@ impl Pool {
 /// Reads a source to its end into blocks. A block is sent as soon as a read has brought a whole line: what
 /// a slow tap has said does not wait for what it says next.
 ///
-/// Ends early when nobody receives any more. Fails with [`Kind::Input`].
+/// `send` says whether anybody still wants blocks; the reading ends when not. Fails with [`Kind::Input`].
 pub(crate) fn read_blocks(
     mut source: impl Read,
     pool: &Arc<Pool>,
-    blocks: &Sender<Block>,
+    mut send: impl FnMut(Block) -> bool,
 ) -> Result<(), Error> {
     let mut rest = Vec::new();
     let mut block = pool.take();
@@ -155,8 +153,7 @@ pub(crate) fn read_blocks(
         };
         if count == 0 {
             if block.used > 0 {
-                // Nobody receives: the run has ended, and says why elsewhere.
-                let _ = blocks.send(block);
+                send(block);
             }
             return Ok(());
         }
@@ -169,7 +166,7 @@ pub(crate) fn read_blocks(
         rest.clear();
         rest.extend_from_slice(&read[line_end + 1..]);
         block.used += line_end + 1;
-        if blocks.send(block).is_err() {
+        if !send(block) {
             return Ok(());
         }
         block = pool.take();
@@ -203,7 +200,9 @@ mod tests {
     fn read_all(pieces: Vec<Vec<u8>>, pool: &Arc<Pool>) -> Vec<Vec<u8>> {
         let (sender, receiver) = crossbeam_channel::unbounded();
         std::thread::scope(|scope| {
-            scope.spawn(move || read_blocks(Pieces(pieces), pool, &sender).unwrap());
+            scope.spawn(move || {
+                read_blocks(Pieces(pieces), pool, |block| sender.send(block).is_ok()).unwrap();
+            });
             receiver
                 .iter()
                 .map(|block| block.bytes().to_vec())
@@ -244,7 +243,9 @@ mod tests {
         let (sender, receiver) = crossbeam_channel::unbounded();
         std::thread::scope(|scope| {
             let pool = &pool;
-            scope.spawn(move || read_blocks(Pieces(pieces), pool, &sender).unwrap());
+            scope.spawn(move || {
+                read_blocks(Pieces(pieces), pool, |block| sender.send(block).is_ok()).unwrap();
+            });
             let mut held = std::collections::VecDeque::new();
             for _ in 0..20 {
                 held.push_back(receiver.recv().unwrap());

@@ -10,8 +10,7 @@ use std::io::{self, Write};
 use std::thread;
 
 use env_logger::{Builder, Target};
-use jiff::tz::TimeZone;
-use jiff::{Timestamp, Zoned};
+use jiff::Zoned;
 use log::{Level, LevelFilter};
 use serde_json::{Value, json};
 
@@ -236,6 +235,9 @@ fn escape_controls(text: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
     use super::*;
 
     fn at() -> Zoned {

@@ -62,8 +62,10 @@ impl<T> Window<T> {
         self.newest
     }
 
-    /// Lets go of every entry up to `position`. A position that was confirmed before changes nothing.
-    pub(crate) fn confirm(&mut self, position: u64) {
+    /// Lets go of every entry up to `position`, and returns how many messages that were. A position that
+    /// was confirmed before changes nothing.
+    pub(crate) fn confirm(&mut self, position: u64) -> usize {
+        let before = self.messages;
         let oldest = self.newest - self.entries.len() as u64;
         for _ in oldest..position.min(self.newest) {
             if let Some(entry) = self.entries.pop_front() {
@@ -71,6 +73,7 @@ impl<T> Window<T> {
                 self.bytes -= entry.bytes;
             }
         }
+        before - self.messages
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -119,8 +122,10 @@ mod tests {
                 } else {
                     // Also positions of long ago, as a late answer brings them.
                     let position = random.below(all.len() + 1);
-                    window.confirm(position as u64);
-                    confirmed = confirmed.max(position);
+                    let newly = confirmed..position.max(confirmed);
+                    let messages: usize = all[newly.clone()].iter().map(|entry| entry.0).sum();
+                    assert_eq!(window.confirm(position as u64), messages);
+                    confirmed = newly.end;
                 }
             }
         }

@@ -34,8 +34,14 @@ impl StateOut {
                     }
                 }
             })
-            .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))?;
-        Ok(Self { lines, written, is_writing: false })
+            .map_err(|error| {
+                Error::new(Kind::Internal, "no thread could be started").cause(error)
+            })?;
+        Ok(Self {
+            lines,
+            written,
+            is_writing: false,
+        })
     }
 
     /// Whether a line is being written: no other may be given until it is done.
@@ -61,7 +67,11 @@ impl StateOut {
             Ok(result) => {
                 self.is_writing = false;
                 result.map_err(|error| {
-                    Error::new(Kind::Refused, "the STATE cannot be written to standard output").cause(error)
+                    Error::new(
+                        Kind::Refused,
+                        "the STATE cannot be written to standard output",
+                    )
+                    .cause(error)
                 })
             }
             Err(_) => Ok(()),

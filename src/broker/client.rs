@@ -64,7 +64,9 @@ impl Generation {
         let shared = Arc::new(Shared::default());
         let options = match login {
             Login::None => nats::Options::new(),
-            Login::User { name, password } => nats::Options::with_user_pass(name, password.expose()),
+            Login::User { name, password } => {
+                nats::Options::with_user_pass(name, password.expose())
+            }
             Login::Token(token) => nats::Options::with_token(token.expose()),
         };
         let (on_error, on_disconnect) = (Arc::clone(&shared), Arc::clone(&shared));
@@ -79,7 +81,9 @@ impl Generation {
             .disconnect_callback(move || on_disconnect.lose())
             .connect(format!("nats://{address}"))
             .map_err(|error| describe_connect_error(address, &error))?;
-        let limits = Limits { max_payload_bytes: connection.max_payload() };
+        let limits = Limits {
+            max_payload_bytes: connection.max_payload(),
+        };
         let (flushes, requests) = crossbeam_channel::unbounded();
         let flusher = Flusher {
             connection: connection.clone(),
@@ -89,8 +93,15 @@ impl Generation {
         thread::Builder::new()
             .name("nats-flush".to_owned())
             .spawn(move || flusher.run(&requests))
-            .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))?;
-        Ok(Self { connection, shared, flushes, limits })
+            .map_err(|error| {
+                Error::new(Kind::Internal, "no thread could be started").cause(error)
+            })?;
+        Ok(Self {
+            connection,
+            shared,
+            flushes,
+            limits,
+        })
     }
 
     pub(super) fn limits(&self) -> Limits {
@@ -204,7 +215,9 @@ fn parse_server_error(text: &str) -> ServerError {
     let refused = |what: String| ServerError::Refusal(Error::new(Kind::Refused, what).cause(text));
     if lower.starts_with("permissions violation for publish") {
         let subject = text.split('"').nth(1).unwrap_or("?");
-        refused(format!("the NATS server does not let us publish to '{subject}'"))
+        refused(format!(
+            "the NATS server does not let us publish to '{subject}'"
+        ))
     } else if is_login_error(&lower) {
         refused("the NATS server refuses the login".to_owned())
     } else if lower.starts_with("maximum payload") || lower.starts_with("maximum control line") {
@@ -230,8 +243,11 @@ fn describe_connect_error(address: SocketAddr, error: &io::Error) -> Error {
     if is_login_error(&text.to_ascii_lowercase()) {
         // The crate quotes the server's line in a Debug form of its own.
         let cause = text.split('"').nth(1).unwrap_or("authorization violation");
-        return Error::new(Kind::Refused, format!("the NATS server {address} refuses the login"))
-            .cause(cause);
+        return Error::new(
+            Kind::Refused,
+            format!("the NATS server {address} refuses the login"),
+        )
+        .cause(cause);
     }
     Error::new(Kind::Unavailable, format!("no connection to {address}")).cause(text)
 }
@@ -293,15 +309,24 @@ mod tests {
         );
         check(
             "User Authentication Expired",
-            Some((Kind::Refused, "the NATS server refuses the login: User Authentication Expired")),
+            Some((
+                Kind::Refused,
+                "the NATS server refuses the login: User Authentication Expired",
+            )),
         );
         check(
             "Maximum Payload Violation",
-            Some((Kind::Refused, "the NATS server finds a message too large: Maximum Payload Violation")),
+            Some((
+                Kind::Refused,
+                "the NATS server finds a message too large: Maximum Payload Violation",
+            )),
         );
         check(
             "Unknown Protocol Operation",
-            Some((Kind::Internal, "the NATS server does not understand us: Unknown Protocol Operation")),
+            Some((
+                Kind::Internal,
+                "the NATS server does not understand us: Unknown Protocol Operation",
+            )),
         );
         check("Stale Connection", None);
         check("maximum connections exceeded", None);

@@ -21,7 +21,12 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn new(link: Arc<Link>) -> Self {
         let (sender, notices) = crossbeam_channel::unbounded();
-        Self { link, generation: None, sender, notices }
+        Self {
+            link,
+            generation: None,
+            sender,
+            notices,
+        }
     }
 }
 
@@ -37,7 +42,10 @@ impl Delivery for Core {
     }
 
     fn publish(&mut self, route: &Route, payload: &[u8]) -> Result<(), Lost> {
-        self.generation.as_ref().ok_or(Lost)?.publish(route, payload)
+        self.generation
+            .as_ref()
+            .ok_or(Lost)?
+            .publish(route, payload)
     }
 
     fn request_confirmation(&mut self, position: u64) {

@@ -42,7 +42,9 @@ impl Delivery for Dry {
     fn connect(&mut self) -> Result<Limits, Error> {
         match self.failure.take() {
             Some(failure) => Err(failure),
-            None => Ok(Limits { max_payload_bytes: usize::MAX }),
+            None => Ok(Limits {
+                max_payload_bytes: usize::MAX,
+            }),
         }
     }
 
@@ -53,8 +55,13 @@ impl Delivery for Dry {
             .flat_map(|headers| headers.iter())
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
-        let mut print = || {
-            write!(self.output, "{}\t{}\t", route.subject, Value::Object(headers))?;
+        let print = || {
+            write!(
+                self.output,
+                "{}\t{}\t",
+                route.subject,
+                Value::Object(headers)
+            )?;
             self.output.write_all(payload)?;
             self.output.write_all(b"\n")
         };

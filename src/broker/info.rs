@@ -42,10 +42,17 @@ pub(crate) fn load_info(address: SocketAddr, timeout: Duration) -> Result<Info, 
         .read_until(b'\n', &mut line)
         .map_err(|error| unavailable("no NATS greeting from", &error))?;
     if line.is_empty() {
-        return Err(unavailable("no NATS greeting from", &"the connection was closed"));
+        return Err(unavailable(
+            "no NATS greeting from",
+            &"the connection was closed",
+        ));
     }
     let info = parse_info(&line).map_err(|what| {
-        Error::new(Kind::Refused, format!("{address} is no NATS server that can be used")).cause(what)
+        Error::new(
+            Kind::Refused,
+            format!("{address} is no NATS server that can be used"),
+        )
+        .cause(what)
     })?;
     if info.tls_required {
         return Err(Error::new(
@@ -60,7 +67,9 @@ fn parse_info(line: &[u8]) -> Result<Info, &'static str> {
     if line.len() > MAX_INFO_BYTES {
         return Err("its INFO line is longer than 4096 bytes");
     }
-    let json = line.strip_prefix(b"INFO ").ok_or("it does not begin with INFO")?;
+    let json = line
+        .strip_prefix(b"INFO ")
+        .ok_or("it does not begin with INFO")?;
     let info: Value = serde_json::from_slice(json).map_err(|_| "its INFO line is not JSON")?;
     let text = |key: &str| info[key].as_str().map(str::to_owned);
     let flag = |key: &str| info[key].as_bool().unwrap_or_default();
@@ -77,22 +86,32 @@ mod tests {
     use super::*;
     use crate::testing::Random;
 
-    const GREETING: &str = "INFO {\"server_id\":\"X\",\"version\":\"2.15.1\",\"headers\":true,\"cluster\":\"c\"} \r\n";
+    const GREETING: &str =
+        "INFO {\"server_id\":\"X\",\"version\":\"2.15.1\",\"headers\":true,\"cluster\":\"c\"} \r\n";
 
     #[test]
     fn a_greeting_is_read_and_anything_else_is_told() {
         let info = parse_info(GREETING.as_bytes()).unwrap();
-        assert_eq!((&*info.version, info.cluster.as_deref()), ("2.15.1", Some("c")));
+        assert_eq!(
+            (&*info.version, info.cluster.as_deref()),
+            ("2.15.1", Some("c"))
+        );
         assert!(info.headers && !info.tls_required);
         for (line, what) in [
-            ("HTTP/1.1 400 Bad Request\r\n", "it does not begin with INFO"),
+            (
+                "HTTP/1.1 400 Bad Request\r\n",
+                "it does not begin with INFO",
+            ),
             ("INFO {}", "its INFO line has no version"),
             ("INFO {", "its INFO line is not JSON"),
         ] {
             assert_eq!(parse_info(line.as_bytes()), Err(what));
         }
         let long = format!("INFO {{\"version\":\"{}\"}}\r\n", "x".repeat(5000));
-        assert_eq!(parse_info(long.as_bytes()), Err("its INFO line is longer than 4096 bytes"));
+        assert_eq!(
+            parse_info(long.as_bytes()),
+            Err("its INFO line is longer than 4096 bytes")
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Workers that share connections share links. Every attempt runs on a thread that is abandoned when it
 //! takes too long.
 
-use std::net::ToSocketAddrs;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +19,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after the first round of failed attempts; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// The least time between two connections, for a server that takes us in and throws us out at once.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Makes connections, and keeps the current one for those who share it.
 pub(crate) struct Link {
@@ -32,7 +34,7 @@ pub(crate) struct Link {
 #[derive(Default)]
 struct State {
     current: Option<Arc<Generation>>,
-    was_connected: bool,
+    last_connected: Option<Instant>,
 }
 
 impl Link {
@@ -50,23 +52,35 @@ impl Link {
     /// connection up to the time-out, later without end (the run's watchdog knows when to give up).
     ///
     /// Fails with `Unavailable`, `Refused` or `Internal`.
-    pub(super) fn generation(&self, lost: Option<Arc<Generation>>) -> Result<Arc<Generation>, Error> {
+    pub(super) fn generation(
+        &self,
+        lost: Option<Arc<Generation>>,
+    ) -> Result<Arc<Generation>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = &state.current
             && !current.is_lost()
         {
             return Ok(Arc::clone(current));
         }
-        let refusal = lost.as_ref().or(state.current.as_ref()).and_then(|lost| lost.refusal());
+        let refusal = lost
+            .as_ref()
+            .or(state.current.as_ref())
+            .and_then(|lost| lost.refusal());
         if let Some(refusal) = refusal {
             return Err(refusal);
         }
         // Let go of: a lost generation ends when its last user does.
         state.current = None;
         drop(lost);
-        let deadline = (!state.was_connected).then(|| Instant::now() + self.connect_timeout);
+        let deadline = match state.last_connected {
+            None => Some(Instant::now() + self.connect_timeout),
+            Some(last) => {
+                thread::sleep(CONNECT_INTERVAL.saturating_sub(last.elapsed()));
+                None
+            }
+        };
         let generation = Arc::new(self.open_any(deadline)?.1);
-        state.was_connected = true;
+        state.last_connected = Some(Instant::now());
         state.current = Some(Arc::clone(&generation));
         Ok(generation)
     }
@@ -82,7 +96,13 @@ impl Link {
                 .round_trip()
                 .map_err(|error| Error::new(Kind::Unavailable, "no answer to a PING").cause(error))
         })?;
-        Ok(Sight { info, connect_time, max_payload_bytes, round_trip })
+        Ok(Sight {
+            address: info.address,
+            info,
+            connect_time,
+            max_payload_bytes,
+            round_trip,
+        })
     }
 
     /// Tries the servers in their order, again and again until the deadline.
@@ -91,7 +111,8 @@ impl Link {
         loop {
             let mut last = None;
             for server in &self.servers {
-                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                let left =
+                    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                 let timeout = left.map_or(ATTEMPT_TIMEOUT, |left| left.min(ATTEMPT_TIMEOUT));
                 match self.open(server.clone(), timeout) {
                     Err(error) if error.kind() == Kind::Unavailable => {
@@ -117,7 +138,10 @@ impl Link {
     fn open(&self, server: ServerAddress, timeout: Duration) -> Result<(Info, Generation), Error> {
         let (name, flush_timeout) = (self.name.clone(), self.confirm_timeout);
         let described = server.to_string();
-        within(timeout, move || open_server(&server, &name, timeout, flush_timeout)).map_err(|error| {
+        within(timeout, move || {
+            open_server(&server, &name, timeout, flush_timeout)
+        })
+        .map_err(|error| {
             if error.kind() == Kind::Unavailable {
                 Error::new(Kind::Unavailable, described).cause(error)
             } else {
@@ -130,6 +154,7 @@ impl Link {
 /// What `--check` sees of a server.
 #[derive(Debug)]
 pub(crate) struct Sight {
+    pub(crate) address: SocketAddr,
     pub(crate) info: Info,
     pub(crate) connect_time: Duration,
     pub(crate) max_payload_bytes: usize,
@@ -145,7 +170,9 @@ fn open_server(
 ) -> Result<(Info, Generation), Error> {
     let addresses = (server.host.as_str(), server.port)
         .to_socket_addrs()
-        .map_err(|error| Error::new(Kind::Unavailable, "the name cannot be resolved").cause(error))?;
+        .map_err(|error| {
+            Error::new(Kind::Unavailable, "the name cannot be resolved").cause(error)
+        })?;
     let mut failure = Error::new(Kind::Unavailable, "the name has no address");
     for address in addresses {
         let opened = load_info(address, timeout).and_then(|info| {
@@ -173,6 +200,9 @@ fn within<T: Send + 'static>(
         .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))?;
     receiver.recv_timeout(timeout).unwrap_or_else(|_| {
         let seconds = timeout.as_secs_f64();
-        Err(Error::new(Kind::Unavailable, format!("no answer within {seconds:.1} seconds")))
+        Err(Error::new(
+            Kind::Unavailable,
+            format!("no answer within {seconds:.1} seconds"),
+        ))
     })
 }

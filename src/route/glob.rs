@@ -36,12 +36,28 @@ mod tests {
     #[test]
     fn patterns_match_whole_names() {
         for (pattern, name) in [
-            ("a", "a"), ("*", ""), ("*", "anything"), ("a*", "a"), ("a*c", "abbc"), ("*b*", "abc"),
-            ("a?c", "aéc"), ("**", "x"), ("*ab", "aab"), ("public-*", "public-users"),
+            ("a", "a"),
+            ("*", ""),
+            ("*", "anything"),
+            ("a*", "a"),
+            ("a*c", "abbc"),
+            ("*b*", "abc"),
+            ("a?c", "aéc"),
+            ("**", "x"),
+            ("*ab", "aab"),
+            ("public-*", "public-users"),
         ] {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [("a", "b"), ("a", "ab"), ("a*c", "ab"), ("?", ""), ("A", "a"), ("", "a"), ("a?", "a")] {
+        for (pattern, name) in [
+            ("a", "b"),
+            ("a", "ab"),
+            ("a*c", "ab"),
+            ("?", ""),
+            ("A", "a"),
+            ("", "a"),
+            ("a?", "a"),
+        ] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

@@ -23,9 +23,11 @@ impl Headers {
         for (name, template) in templates {
             let value = render_value(template, scope)?;
             if value.chars().any(char::is_control) {
-                return Err(Error::new(Kind::Input, "a header's value holds a control character")
-                    .stream(scope.stream)
-                    .field(format!("headers.{name}")));
+                return Err(
+                    Error::new(Kind::Input, "a header's value holds a control character")
+                        .stream(scope.stream)
+                        .field(format!("headers.{name}")),
+                );
             }
             // Receivers take blanks at the ends off, so they are no part of a value.
             let value = value.trim();
@@ -82,7 +84,11 @@ fn render_value(template: &Template, scope: &Scope<'_>) -> Result<String, Error>
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), &'static str> {
-    if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+    if !name.is_empty()
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b':')
+    {
         Ok(())
     } else {
         Err("a header's name is printable ASCII without space and colon")

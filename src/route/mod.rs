@@ -23,6 +23,13 @@ pub(crate) struct Route {
     pub(crate) headers: Option<Headers>,
 }
 
+impl Route {
+    /// The size of a message with such a payload, as the server holds it against its largest payload.
+    pub(crate) fn message_bytes(&self, payload_bytes: usize) -> usize {
+        payload_bytes + self.headers.as_ref().map_or(0, Headers::wire_bytes)
+    }
+}
+
 /// The compiled templates of a run.
 #[derive(Debug)]
 pub(crate) struct Routes {
@@ -43,7 +50,10 @@ impl Routes {
         };
         let mut subjects = Vec::new();
         for (pattern, text) in &settings.subjects {
-            subjects.push((pattern.clone(), subject(&format!("subjects.{pattern}"), text)?));
+            subjects.push((
+                pattern.clone(),
+                subject(&format!("subjects.{pattern}"), text)?,
+            ));
         }
         subjects.push(("*".to_owned(), subject("subject", &settings.subject)?));
         let mut headers = Vec::new();
@@ -162,10 +172,16 @@ mod tests {
     fn subjects_come_from_prefix_stream_key_and_record() {
         check("{}", "users", "{}", "users");
         check(r#"{"queue_prefix":"data."}"#, "a.b", "{}", "data.a.b");
-        check(r#"{"subject":"x.{stream}.{key}"}"#, "s", r#"{"b":true,"id":7}"#, "x.s.7.true");
+        check(
+            r#"{"subject":"x.{stream}.{key}"}"#,
+            "s",
+            r#"{"b":true,"id":7}"#,
+            "x.s.7.true",
+        );
         let nested = r#"{"subject":"{queue_prefix}{record.a.b}","queue_prefix":"p."}"#;
         check(nested, "s", r#"{"a":{"b":"v\u0077"}}"#, "p.vw");
-        let globs = r#"{"subjects":{"users":"u","pub*":"p.{stream}","*":"rest"},"subject":"never"}"#;
+        let globs =
+            r#"{"subjects":{"users":"u","pub*":"p.{stream}","*":"rest"},"subject":"never"}"#;
         check(globs, "users", "{}", "u");
         check(globs, "public-x", "{}", "p.public-x");
         check(globs, "other", "{}", "rest");
@@ -174,7 +190,17 @@ mod tests {
 
     #[test]
     fn odd_stream_names_keep_their_meaning_or_are_refused() {
-        for name in ["a.b", "UPPER", "a-b_c/d", "test:Special!in?x", "é中", "a\u{a0}b", "a\u{2003}b", "a*b", "a>"] {
+        for name in [
+            "a.b",
+            "UPPER",
+            "a-b_c/d",
+            "test:Special!in?x",
+            "é中",
+            "a\u{a0}b",
+            "a\u{2003}b",
+            "a*b",
+            "a>",
+        ] {
             check("{}", name, "{}", name);
         }
         for (name, why) in [
@@ -195,11 +221,22 @@ mod tests {
             let expected = format!("the subject {why} (stream {shown}, field subject)");
             check("{}", name, "{}", &expected);
         }
-        check("{}", &"x".repeat(4000), "{}", &format!(
-            "the subject is longer than 3900 bytes (stream {}, field subject)", "x".repeat(4000)));
+        check(
+            "{}",
+            &"x".repeat(4000),
+            "{}",
+            &format!(
+                "the subject is longer than 3900 bytes (stream {}, field subject)",
+                "x".repeat(4000)
+            ),
+        );
         check(r#"{"queue_prefix":"$OPS."}"#, "a", "{}", "$OPS.a");
-        check(r#"{"queue_prefix":"_IN"}"#, "BOX.a", "{}",
-            "the subject would start with a name reserved by NATS (stream BOX.a, field subject)");
+        check(
+            r#"{"queue_prefix":"_IN"}"#,
+            "BOX.a",
+            "{}",
+            "the subject would start with a name reserved by NATS (stream BOX.a, field subject)",
+        );
     }
 
     #[test]
@@ -213,16 +250,39 @@ mod tests {
             (r#""a b""#, "holds white space"),
         ] {
             let record = format!(r#"{{"v":{value}}}"#);
-            let field = if why.starts_with("holds a dot") { "record.v" } else { "subject" };
-            check(subject, "s", &record, &format!("the subject {why} (stream s, field {field})"));
+            let field = if why.starts_with("holds a dot") {
+                "record.v"
+            } else {
+                "subject"
+            };
+            check(
+                subject,
+                "s",
+                &record,
+                &format!("the subject {why} (stream s, field {field})"),
+            );
         }
         for value in ["null", "[1]", "{}"] {
-            check(subject, "s", &format!(r#"{{"v":{value}}}"#),
-                "a template needs a string, number or boolean (stream s, field record.v)");
+            check(
+                subject,
+                "s",
+                &format!(r#"{{"v":{value}}}"#),
+                "a template needs a string, number or boolean (stream s, field record.v)",
+            );
         }
-        check(subject, "s", "{}", "a template's field is not in the record (stream s, field record.v)");
+        check(
+            subject,
+            "s",
+            "{}",
+            "a template's field is not in the record (stream s, field record.v)",
+        );
         let key = r#"{"subject":"{key}"}"#;
-        check(key, "s", r#"{"id":1}"#, "a template's field is not in the record (stream s, field record.b)");
+        check(
+            key,
+            "s",
+            r#"{"id":1}"#,
+            "a template's field is not in the record (stream s, field record.b)",
+        );
     }
 
     #[test]
@@ -254,14 +314,25 @@ mod tests {
         let mut random = crate::testing::Random::new("subject encoding");
         for _ in 0..20_000 {
             let value: String = (0..random.below(5))
-                .map(|_| *random.pick(&[&'.', &'=', &'*', &'>', &' ', &'a', &'2', &'0', &'é', &'$', &'E', &'\n']))
+                .map(|_| {
+                    *random.pick(&[
+                        &'.', &'=', &'*', &'>', &' ', &'a', &'2', &'0', &'é', &'$', &'E', &'\n',
+                    ])
+                })
                 .collect();
             let record = serde_json::json!({ "v": value }).to_string();
             let settings = r#"{"subject":"p.{record.v}","subject_invalid":"encode"}"#;
             let subject = route(settings, "s", &record).0;
             let token = subject.strip_prefix("p.").unwrap();
-            assert!(!token.contains('.') && !token.is_empty(), "{value:?} {token:?}");
-            assert_eq!(subject::decode_token(token).as_deref(), Some(&*value), "{token:?}");
+            assert!(
+                !token.contains('.') && !token.is_empty(),
+                "{value:?} {token:?}"
+            );
+            assert_eq!(
+                subject::decode_token(token).as_deref(),
+                Some(&*value),
+                "{token:?}"
+            );
         }
     }
 
@@ -271,7 +342,10 @@ mod tests {
         let (_, headers) = route(settings, "s", r#"{"v":"x y","e":""}"#);
         assert_eq!(headers, "B:s\r\nA:x y");
         let (error, _) = route(settings, "s", r#"{"v":"x\r\nEvil: y","e":""}"#);
-        assert_eq!(error, "a header's value holds a control character (stream s, field headers.A)");
+        assert_eq!(
+            error,
+            "a header's value holds a control character (stream s, field headers.A)"
+        );
         let (_, none) = route(r#"{"headers":{"E":"{record.e}"}}"#, "s", r#"{"e":""}"#);
         assert_eq!(none, "");
     }
@@ -279,16 +353,40 @@ mod tests {
     #[test]
     fn bad_templates_are_found_before_the_run() {
         let subject = |text: &str| format!(r#"{{"subject":{text:?}}}"#);
-        check_config(&subject("{strem}"), "setting subject: unknown field {strem}; there are {stream}, {queue_prefix}, {key} and {record.<name>}");
+        check_config(
+            &subject("{strem}"),
+            "setting subject: unknown field {strem}; there are {stream}, {queue_prefix}, {key} and {record.<name>}",
+        );
         check_config(&subject("{stream"), "setting subject: '{' without '}'");
         check_config(&subject("a}"), "setting subject: '}' without '{'");
-        check_config(&subject("{record.}"), "setting subject: unknown field {record.}; there are {stream}, {queue_prefix}, {key} and {record.<name>}");
-        check_config(&subject("a b"), "setting subject: the subject holds white space");
-        check_config(&subject("a..{stream}"), "setting subject: the subject has an empty token");
+        check_config(
+            &subject("{record.}"),
+            "setting subject: unknown field {record.}; there are {stream}, {queue_prefix}, {key} and {record.<name>}",
+        );
+        check_config(
+            &subject("a b"),
+            "setting subject: the subject holds white space",
+        );
+        check_config(
+            &subject("a..{stream}"),
+            "setting subject: the subject has an empty token",
+        );
         check_config(&subject(""), "setting subject: the subject is empty");
-        check_config(r#"{"subjects":{"x*":"{stream}.>"}}"#, "setting subjects.x*: the subject has a wildcard token");
-        check_config(r#"{"headers":{"a b":"x"}}"#, "setting headers.a b: a header's name is printable ASCII without space and colon");
-        check_config(r#"{"headers":{"":"x"}}"#, "setting headers.: a header's name is printable ASCII without space and colon");
-        check_config(r#"{"headers":{"a":"{x}"}}"#, "setting headers.a: unknown field {x}; there are {stream}, {queue_prefix}, {key} and {record.<name>}");
+        check_config(
+            r#"{"subjects":{"x*":"{stream}.>"}}"#,
+            "setting subjects.x*: the subject has a wildcard token",
+        );
+        check_config(
+            r#"{"headers":{"a b":"x"}}"#,
+            "setting headers.a b: a header's name is printable ASCII without space and colon",
+        );
+        check_config(
+            r#"{"headers":{"":"x"}}"#,
+            "setting headers.: a header's name is printable ASCII without space and colon",
+        );
+        check_config(
+            r#"{"headers":{"a":"{x}"}}"#,
+            "setting headers.a: unknown field {x}; there are {stream}, {queue_prefix}, {key} and {record.<name>}",
+        );
     }
 }

@@ -58,7 +58,10 @@ impl Subject {
         if is_reserved(&text) && !is_reserved(template.literal_start()) {
             match invalid {
                 SubjectInvalid::Reject => {
-                    return Err(refuse("the subject would start with a name reserved by NATS", scope));
+                    return Err(refuse(
+                        "the subject would start with a name reserved by NATS",
+                        scope,
+                    ));
                 }
                 SubjectInvalid::Replace if text.starts_with('$') => text.replace_range(..1, "_"),
                 SubjectInvalid::Replace => text.insert(0, '_'),

@@ -19,7 +19,10 @@ pub(crate) enum Part {
     Stream,
     Key,
     /// A path into the record, and its name as the template gives it.
-    Record { path: Vec<String>, name: String },
+    Record {
+        path: Vec<String>,
+        name: String,
+    },
 }
 
 /// What the fields of a template stand for.
@@ -61,10 +64,12 @@ impl Template {
                 }
                 None if name == "stream" => Part::Stream,
                 None if name == "key" => Part::Key,
-                Some(("record", path)) if path.split('.').all(|key| !key.is_empty()) => Part::Record {
-                    path: path.split('.').map(str::to_owned).collect(),
-                    name: name.to_owned(),
-                },
+                Some(("record", path)) if path.split('.').all(|key| !key.is_empty()) => {
+                    Part::Record {
+                        path: path.split('.').map(str::to_owned).collect(),
+                        name: name.to_owned(),
+                    }
+                }
                 _ => {
                     return Err(format!(
                         "unknown field {{{name}}}; there are {{stream}}, {{queue_prefix}}, {{key}} and {{record.<name>}}"
@@ -114,9 +119,12 @@ impl<'a> Scope<'a> {
             .stream(self.stream)
             .field("key"));
         }
-        std::iter::zip(self.key_properties, key_values(self.record, self.key_properties))
-            .map(|(key, value)| self.text(value, format!("record.{key}")))
-            .collect()
+        std::iter::zip(
+            self.key_properties,
+            key_values(self.record, self.key_properties),
+        )
+        .map(|(key, value)| self.text(value, format!("record.{key}")))
+        .collect()
     }
 
     /// A field of the record. Fails with [`Kind::Input`] where it is missing or no scalar.

@@ -132,16 +132,8 @@ fn decode_percent(text: &str) -> Result<String, String> {
             .get(at + 1..at + 3)
             .filter(|_| bytes[at] == b'%')
             .and_then(|digits| Some(hex_digit(digits[0])? << 4 | hex_digit(digits[1])?));
-        match escape {
-            Some(byte) => {
-                decoded.push(byte);
-                at += 3;
-            }
-            None => {
-                decoded.push(bytes[at]);
-                at += 1;
-            }
-        }
+        decoded.push(escape.unwrap_or(bytes[at]));
+        at += if escape.is_some() { 3 } else { 1 };
     }
     String::from_utf8(decoded).map_err(|_| "the login is not UTF-8 when decoded".to_owned())
 }
@@ -356,7 +348,7 @@ mod tests {
             "://",
         ];
         let mut seed = 0x5eed_u64;
-        println!("seed {seed:#x}");
+        eprintln!("seed {seed:#x}");
         for _ in 0..20_000 {
             let mut text = String::new();
             seed = next(seed);

@@ -23,20 +23,17 @@ pub(super) fn parse_dotenv(text: &str, environment: &dyn Fn(&str) -> Option<Stri
     let mut line = 1;
     while !rest.is_empty() {
         let before = rest;
-        match parse_statement(rest) {
-            Ok((assignment, after)) => {
-                rest = after;
-                if let Some((name, value)) = assignment {
-                    let value = value.fill(&|name| {
-                        environment(name).or_else(|| dotenv.variables.get(name).cloned())
-                    });
-                    dotenv.variables.insert(name, value);
-                }
+        if let Some((assignment, after)) = parse_statement(rest) {
+            rest = after;
+            if let Some((name, value)) = assignment {
+                let value = value.fill(&|name| {
+                    environment(name).or_else(|| dotenv.variables.get(name).cloned())
+                });
+                dotenv.variables.insert(name, value);
             }
-            Err(NotUnderstood) => {
-                dotenv.skipped_lines.push(line);
-                rest = cut_line(rest).1;
-            }
+        } else {
+            dotenv.skipped_lines.push(line);
+            rest = cut_line(rest).1;
         }
         let read = &before[..before.len() - rest.len()];
         line += read.matches('\n').count();
@@ -44,19 +41,20 @@ pub(super) fn parse_dotenv(text: &str, environment: &dyn Fn(&str) -> Option<Stri
     dotenv
 }
 
-struct NotUnderstood;
+/// The assignment that a statement makes, if it makes one, and the text behind it.
+type Statement<'a> = (Option<(String, RawValue)>, &'a str);
 
 struct RawValue {
     text: String,
     may_refer: bool,
 }
 
-/// One line, or more where a quote goes on; the rest begins behind its line end.
-fn parse_statement(text: &str) -> Result<(Option<(String, RawValue)>, &str), NotUnderstood> {
+/// One line, or more where a quote goes on; nothing if it makes no sense. The rest begins behind its line end.
+fn parse_statement(text: &str) -> Option<Statement<'_>> {
     let (line, after) = cut_line(text);
     let line = line.trim_start();
     if line.trim_end().is_empty() || line.starts_with('#') {
-        return Ok((None, after));
+        return Some((None, after));
     }
     let start = &text[text.len() - text.trim_start_matches([' ', '\t']).len()..];
     let start = start
@@ -72,18 +70,14 @@ fn parse_statement(text: &str) -> Result<(Option<(String, RawValue)>, &str), Not
         .and_then(|name| name.strip_suffix('\''))
         .unwrap_or(name);
     if name.is_empty() {
-        return Err(NotUnderstood);
+        return None;
     }
     let rest = rest.trim_start_matches([' ', '\t']);
     let Some(rest) = rest.strip_prefix('=') else {
         // A name alone: declared and without a value.
         let (line, after) = cut_line(rest);
         let is_alone = line.trim().is_empty() || line.trim_start().starts_with('#');
-        return if is_alone {
-            Ok((None, after))
-        } else {
-            Err(NotUnderstood)
-        };
+        return if is_alone { Some((None, after)) } else { None };
     };
     let rest = rest.trim_start_matches([' ', '\t']);
     let quote = rest.chars().next().filter(|c| matches!(c, '\'' | '"'));
@@ -91,10 +85,10 @@ fn parse_statement(text: &str) -> Result<(Option<(String, RawValue)>, &str), Not
         Some(quote) => parse_quoted(&rest[1..], quote)?,
         None => parse_bare(rest),
     };
-    Ok((Some((name.to_owned(), value)), after))
+    Some((Some((name.to_owned(), value)), after))
 }
 
-fn parse_quoted(text: &str, quote: char) -> Result<(RawValue, &str), NotUnderstood> {
+fn parse_quoted(text: &str, quote: char) -> Option<(RawValue, &str)> {
     let mut value = String::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
@@ -102,10 +96,10 @@ fn parse_quoted(text: &str, quote: char) -> Result<(RawValue, &str), NotUndersto
             let (line, after) = cut_line(&text[at + 1..]);
             let line = line.trim();
             if !line.is_empty() && !line.starts_with('#') {
-                return Err(NotUnderstood);
+                return None;
             }
             let may_refer = quote == '"';
-            return Ok((
+            return Some((
                 RawValue {
                     text: value,
                     may_refer,
@@ -129,7 +123,7 @@ fn parse_quoted(text: &str, quote: char) -> Result<(RawValue, &str), NotUndersto
             (_, other) => value.extend(['\\', other]),
         }
     }
-    Err(NotUnderstood)
+    None
 }
 
 /// Up to the line's end, or to a `#` with a blank before it.
@@ -250,5 +244,34 @@ mod tests {
         let mut names: Vec<_> = dotenv.variables.keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(names, ["A", "B", "E"]);
+    }
+
+    #[test]
+    fn random_text_never_panics() {
+        const PIECES: [&str; 20] = [
+            "A", "=", "'", "\"", "\\", "\n", "\r\n", "#", " ", "\t", "export ", "${", "}", ":-",
+            "é", "${A}", "\0", "B=1", "$", "\\n",
+        ];
+        let mut seed = 0x0d07_e4f1_u64;
+        eprintln!("seed {seed:#x}");
+        let mut next = |bound: usize| {
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            usize::try_from(seed >> 33).unwrap() % bound
+        };
+        for _ in 0..20_000 {
+            let text: String = (0..next(14)).map(|_| PIECES[next(PIECES.len())]).collect();
+            let dotenv = parse_dotenv(&text, &environment);
+            let lines = text.matches('\n').count() + 1;
+            assert!(
+                dotenv
+                    .skipped_lines
+                    .iter()
+                    .all(|line| (1..=lines).contains(line)),
+                "{text:?}"
+            );
+            assert!(!dotenv.variables.contains_key(""), "{text:?}");
+        }
     }
 }

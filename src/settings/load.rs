@@ -4,6 +4,8 @@
 //! log is set up. No value is repeated in a note or an error.
 
 use std::collections::HashMap;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use log::Level;
@@ -121,18 +123,7 @@ fn read_file(name: &str) -> Result<Map<String, Value>, Error> {
             "could not open the config file: its name is empty",
         ));
     }
-    let bytes = std::fs::read(name).map_err(|error| {
-        let mut what = format!("cannot read the config file '{name}'");
-        let template = format!("{name}.template");
-        if error.kind() == std::io::ErrorKind::NotFound {
-            what = format!("the config file '{name}' was not found");
-            if Path::new(&template).exists() {
-                what += &format!(" (start from a copy of '{template}')");
-            }
-            return Error::new(Kind::Config, what);
-        }
-        Error::new(Kind::Config, what).cause(error)
-    })?;
+    let bytes = fs::read(name).map_err(|error| read_error(name, &error))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| {
         Error::new(
             Kind::Config,
@@ -141,6 +132,23 @@ fn read_file(name: &str) -> Result<Map<String, Value>, Error> {
         .cause(error)
     })?;
     object(value, &format!("the config file '{name}'"))
+}
+
+fn read_error(name: &str, error: &io::Error) -> Error {
+    if error.kind() != ErrorKind::NotFound {
+        let what = format!("cannot read the config file '{name}'");
+        return Error::new(Kind::Config, what).cause(error);
+    }
+    let template = format!("{name}.template");
+    let hint = if Path::new(&template).exists() {
+        format!(" (start from a copy of '{template}')")
+    } else {
+        String::new()
+    };
+    Error::new(
+        Kind::Config,
+        format!("the config file '{name}' was not found{hint}"),
+    )
 }
 
 /// An empty list passes as an empty object, as in the Python target.
@@ -178,12 +186,11 @@ fn notes_of_unknown_keys(values: &Map<String, Value>) -> Vec<Note> {
         .keys()
         .filter(|key| known().all(|name| name != key.as_str()))
         .map(|key| {
-            let mut text = format!("The setting '{}' is unknown and ignored", shown(key));
-            if let Some(name) = nearest(key, known()) {
-                text += &format!(": did you mean '{name}'?");
-            } else {
-                text.push('.');
-            }
+            let end = match nearest(key, known()) {
+                Some(name) => format!(": did you mean '{name}'?"),
+                None => ".".to_owned(),
+            };
+            let text = format!("The setting '{}' is unknown and ignored{end}", shown(key));
             Note::new(Level::Warn, text)
         })
         .collect()
@@ -195,3 +202,6 @@ fn shown(key: &str) -> String {
         None => key.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use self::address::ServerAddress;
 use crate::error::Error;
 
+pub(crate) mod about;
 pub(crate) mod address;
 mod dotenv;
 mod draft;

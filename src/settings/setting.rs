@@ -104,7 +104,7 @@ impl Setting {
     }
 
     /// Checks the value and stores it. The error completes a sentence that begins with the name.
-    fn apply(&self, draft: &mut Draft, value: &Value) -> Result<(), String> {
+    pub(super) fn apply(&self, draft: &mut Draft, value: &Value) -> Result<(), String> {
         self.kind.check(value)?;
         if self.support == Support::NotYet && !self.means_default(value) {
             return Err(

@@ -337,3 +337,6 @@ pub(crate) const TABLE: &[Setting] = &[
         ..Setting::PLAIN
     },
 ];
+
+#[cfg(test)]
+mod tests;

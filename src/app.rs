@@ -1,0 +1,211 @@
+//! The program: arguments to a mode, a mode to its work, an error to its line and exit code.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::panic::PanicHookInfo;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::broker::{Dry, Link};
+use crate::cli::{self, Cli, Mode};
+use crate::error::{Error, Kind};
+use crate::logging;
+use crate::pipeline::{Run, start_reader};
+use crate::progress;
+use crate::settings::load::{Loaded, load, read_files};
+use crate::settings::{LogFormat, Settings};
+use crate::stderr;
+use crate::target::{input_pool, nats_deliveries};
+
+/// A second signal within this time, of the other kind, is the same wish: Meltano sends SIGINT to the group
+/// and SIGTERM a moment later.
+const SIGNAL_PAIR: Duration = Duration::from_secs(1);
+
+/// Runs the program with the arguments behind its name, and returns its exit code. A run that was ended by
+/// a signal does not return: the process dies by that signal.
+pub fn run_program(args: impl IntoIterator<Item = OsString>) -> i32 {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match cli::parse(&args) {
+        Ok(cli) => cli,
+        Err(error) => return fail(&error, LogFormat::Text),
+    };
+    let mut log_format = LogFormat::Text;
+    match run_mode(&cli, &mut log_format) {
+        Ok(()) => 0,
+        Err(error) => fail(&error, log_format),
+    }
+}
+
+/// Says why the program fails, and returns its exit code.
+fn fail(error: &Error, format: LogFormat) -> i32 {
+    progress::clear();
+    if error.kind() == Kind::Usage {
+        stderr::write_line(&cli::render_usage_error(error));
+    } else {
+        logging::print_error(error, format);
+    }
+    if let Kind::Signal(signal) = error.kind() {
+        // It does not return, but for signals that do not end a process.
+        let _ = emulate_default_handler(signal);
+    }
+    error.kind().exit_code()
+}
+
+fn run_mode(cli: &Cli, log_format: &mut LogFormat) -> Result<(), Error> {
+    match cli.mode {
+        Mode::Help => print(&render_help()),
+        Mode::Version => print(&(cli::render_version() + "\n")),
+        Mode::About(_) => {
+            read_files(&cli.config)?;
+            print("")
+        }
+        Mode::Run | Mode::DryRun | Mode::Check => {
+            let environment = |name: &str| std::env::var_os(name);
+            let level = logging::level_from_env(&environment)?;
+            let Loaded { settings, notes } = load(&cli.config, &environment, Path::new(".env"))?;
+            *log_format = settings.log_format;
+            std::panic::set_hook(Box::new({
+                let format = settings.log_format;
+                move |panic| end_by_panic(panic, format)
+            }));
+            logging::start(level, settings.log_format);
+            log::info!("{}", cli::render_version());
+            for note in &notes {
+                note.write();
+            }
+            match cli.mode {
+                Mode::Check => check(&settings),
+                Mode::DryRun => dry_run(settings, cli.input.as_ref()),
+                _ => run(settings, cli.input.as_ref()),
+            }
+        }
+    }
+}
+
+fn run(settings: Settings, input: Option<&PathBuf>) -> Result<(), Error> {
+    let run = Run {
+        deliveries: nats_deliveries(&settings),
+        settings,
+        sink: Box::new(|state| {
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(state.as_bytes())?;
+            stdout.write_all(b"\n")?;
+            stdout.flush()
+        }),
+        signals: watch_signals()?,
+        shows_progress: progress::is_wanted(),
+    };
+    run_on(run, input)
+}
+
+/// The whole pipeline, with a printer in place of the server. States are receipts, so there are none.
+fn dry_run(settings: Settings, input: Option<&PathBuf>) -> Result<(), Error> {
+    let run = Run {
+        deliveries: Box::new(|_| Box::new(Dry::new(Box::new(io::stdout())))),
+        // One worker, so that messages are printed in input order.
+        settings: Settings {
+            workers: 1,
+            ..settings
+        },
+        sink: Box::new(|_| Ok(())),
+        signals: watch_signals()?,
+        shows_progress: false,
+    };
+    run_on(run, input)
+}
+
+fn run_on(run: Run, input: Option<&PathBuf>) -> Result<(), Error> {
+    let pool = input_pool(&run.settings);
+    let flow = run.prepare()?;
+    let source = match input {
+        Some(path) => {
+            let file = File::open(path).map_err(|error| cli::input_error(path, &error))?;
+            start_reader("reader", move || Ok(file), pool)?
+        }
+        None => start_reader("reader", || Ok(io::stdin().lock()), pool)?,
+    };
+    flow.run(&source).map(drop)
+}
+
+/// Looks at the server and prints what it saw. Nothing is published.
+fn check(settings: &Settings) -> Result<(), Error> {
+    let sight = Link::new(settings).look()?;
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    let cluster = sight.info.cluster.as_deref().unwrap_or("none");
+    print(&format!(
+        "connection   {} in {:.1} ms\n\
+         server       nats-server {}, cluster {cluster}\n\
+         login        accepted\n\
+         max payload  {} bytes\n\
+         round trip   {:.2} ms\n\
+         delivery     core, confirmed by PONG\n",
+        sight.address,
+        millis(sight.connect_time),
+        sight.info.version,
+        sight.max_payload_bytes,
+        millis(sight.round_trip),
+    ))
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| {
+            Error::new(Kind::Refused, "standard output cannot be written").cause(error)
+        })
+}
+
+fn render_help() -> String {
+    cli::render_help()
+}
+
+/// Passes SIGINT and SIGTERM to the run, the first time. Another one ends the process at once.
+fn watch_signals() -> Result<Receiver<i32>, Error> {
+    let internal = |error| Error::new(Kind::Internal, "signals cannot be watched").cause(error);
+    let mut signals = Signals::new([SIGINT, SIGTERM]).map_err(internal)?;
+    let (sender, receiver) = crossbeam_channel::bounded(1);
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            let mut first: Option<(i32, Instant)> = None;
+            for signal in signals.forever() {
+                match first {
+                    None => {
+                        first = Some((signal, Instant::now()));
+                        // The run has ended: then the process is about to.
+                        let _ = sender.send(signal);
+                    }
+                    Some((other, at)) if other != signal && at.elapsed() < SIGNAL_PAIR => {}
+                    Some(_) => {
+                        let _ = emulate_default_handler(signal);
+                    }
+                }
+            }
+        })
+        .map(|_| receiver)
+        .map_err(internal)
+}
+
+/// A panic in any thread is an error of the run. The release build aborts on a panic, and an abort is
+/// exit 134 and a core file, so the process ends here.
+fn end_by_panic(panic: &PanicHookInfo<'_>, format: LogFormat) {
+    let message = panic.payload_as_str().unwrap_or("no message");
+    let place = panic
+        .location()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    let thread = thread::current().name().unwrap_or("unnamed").to_owned();
+    let what =
+        format!("a defect of this program, or of a library in it, in thread {thread} at {place}");
+    logging::print_error(&Error::new(Kind::Internal, what).cause(message), format);
+    std::process::exit(Kind::Internal.exit_code());
+}

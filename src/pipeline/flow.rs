@@ -1,0 +1,435 @@
+//! Messages to work: what each Singer message does. Waiting is not done here (`wait.rs`).
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use crossbeam_channel::{Receiver, Sender};
+use flate2::bufread::MultiGzDecoder;
+
+use super::parse::{lines, parse_block};
+use super::part::{Builder, Part, Slot};
+use super::streams::{Stream, Streams};
+use super::wait::Clocks;
+use super::worker::{Event, Worker};
+use super::{Counts, Input, Run};
+use crate::broker::Limits;
+use crate::checkpoint::Checkpoints;
+use crate::error::{Error, Kind};
+use crate::input::{Block, Pool, read_blocks};
+use crate::route::Routes;
+use crate::singer::batch::Batch;
+use crate::singer::json::Scanner;
+use crate::singer::message::{Message, Shape, describe_fault};
+use crate::singer::state::is_empty_state;
+use crate::singer::stream::{Change, Schema, check_record};
+use crate::state_out::StateOut;
+
+/// Parts that may wait for a worker. One is enough to keep it busy while the next block is parsed.
+const INBOX_PARTS: usize = 2;
+/// Blocks that may wait to be parsed.
+const QUEUED_BLOCKS: usize = 2;
+/// Events that may wait for the flow.
+const EVENTS: usize = 64;
+
+/// A run under way.
+pub(crate) struct Flow {
+    pub(super) run: Run,
+    routes: Routes,
+    pub(super) streams: Streams,
+    pub(super) counts: Counts,
+    /// How many of the messages are confirmed.
+    pub(super) confirmed: u64,
+    /// One for each worker, from the first SCHEMA on: a run without one needs no server.
+    pub(super) lanes: Vec<Lane>,
+    pub(super) events: Receiver<Event>,
+    event_sender: Sender<Event>,
+    pub(super) limits: Option<Limits>,
+    pub(super) checkpoints: Checkpoints,
+    pub(super) state_out: StateOut,
+    pub(super) clocks: Clocks,
+    /// A worker has failed or was given up: nothing more will be confirmed.
+    pub(super) is_broken: bool,
+}
+
+/// A worker as the flow sees it.
+pub(super) struct Lane {
+    pub(super) inbox: Sender<Part>,
+    builder: Builder,
+}
+
+impl Flow {
+    /// Fails with `Config` where a template is wrong.
+    pub(super) fn new(mut run: Run) -> Result<Self, Error> {
+        let routes = Routes::compile(&run.settings)?;
+        let sink = std::mem::replace(&mut run.sink, Box::new(|_| Ok(())));
+        let (event_sender, events) = crossbeam_channel::bounded(EVENTS);
+        Ok(Self {
+            routes,
+            streams: Streams::default(),
+            counts: Counts::default(),
+            confirmed: 0,
+            lanes: Vec::new(),
+            events,
+            event_sender,
+            limits: None,
+            checkpoints: Checkpoints::new(run.settings.workers),
+            state_out: StateOut::start(sink)?,
+            clocks: Clocks::start(),
+            is_broken: false,
+            run,
+        })
+    }
+
+    /// Runs until the source ends and everything is confirmed, or until the first error.
+    pub(crate) fn run(mut self, source: &Receiver<Input>) -> Result<Counts, Error> {
+        let read = self.read(source);
+        // Whatever ended the input, what was read before it counts: it is confirmed, and its STATE printed.
+        let confirmed = self.confirm_all();
+        match read.as_ref().and(confirmed.as_ref()).map_err(Error::kind) {
+            Ok(()) => self.log_end(),
+            Err(Kind::Signal(_)) => self.tell_metrics(true),
+            Err(_) => {}
+        }
+        let written = self.write_last_state();
+        read.and(confirmed).and(written)?;
+        Ok(self.counts)
+    }
+
+    fn log_end(&mut self) {
+        let counts = self.counts;
+        log::info!(
+            "Reader 'target-nats' completed processing {} lines of input ({} schemas, {} records, \
+             {} batch manifests, {} state messages, {} activate version messages).",
+            counts.lines,
+            counts.schemas,
+            counts.records,
+            counts.batches,
+            counts.states,
+            counts.activate_versions
+        );
+        self.tell_metrics(true);
+    }
+
+    fn read(&mut self, source: &Receiver<Input>) -> Result<(), Error> {
+        while let Some(input) = self.next_input(source)? {
+            match input {
+                Input::Block(block) => self.take_block(block)?,
+                Input::Failed(error) => return Err(error.line(self.counts.lines + 1)),
+                Input::Confirm(answer) => {
+                    self.confirm_all()?;
+                    // Who asked may have gone away.
+                    let _ = answer.send(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_block(&mut self, block: Block) -> Result<(), Error> {
+        let block = Arc::new(block);
+        let mut outcome = Ok(());
+        for message in parse_block(&block).into_iter().flatten() {
+            self.counts.lines += 1;
+            outcome = message.and_then(|message| self.take_message(&message, &block));
+            if let Err(error) = outcome {
+                outcome = Err(error.line(self.counts.lines));
+                break;
+            }
+        }
+        self.hand_out(&block).and(outcome)
+    }
+
+    fn take_message(&mut self, message: &Message<'_>, block: &Arc<Block>) -> Result<(), Error> {
+        match message {
+            Message::Record {
+                stream,
+                record,
+                shape,
+            } => {
+                self.counts.records += 1;
+                self.take_record(stream, record, *shape, block)
+            }
+            Message::State { value } => {
+                self.counts.states += 1;
+                if !is_empty_state(value) {
+                    let lanes = &self.lanes;
+                    let has_open = |worker: usize| {
+                        lanes
+                            .get(worker)
+                            .is_some_and(|lane| !lane.builder.is_empty())
+                    };
+                    self.checkpoints.push(value, has_open);
+                }
+                Ok(())
+            }
+            Message::Schema {
+                stream,
+                schema,
+                key_properties,
+            } => {
+                self.counts.schemas += 1;
+                let schema = Schema::parse(schema, *key_properties)
+                    .map_err(|error| error.stream(&**stream))?;
+                self.take_schema(stream, schema)
+            }
+            Message::ActivateVersion { stream, version } => {
+                self.counts.activate_versions += 1;
+                self.take_activate_version(stream, *version)
+            }
+            Message::Batch {
+                stream,
+                encoding,
+                manifest,
+            } => {
+                self.counts.batches += 1;
+                let root = self.run.settings.batch_root.as_deref();
+                let batch = Batch::parse(encoding, manifest, root)
+                    .map_err(|error| error.stream(&**stream))?;
+                self.find(stream)?;
+                // The rows come behind what this block has brought before them.
+                self.hand_out(block)?;
+                self.take_batch(stream, &batch)
+                    .map_err(|error| error.stream(&**stream))
+            }
+        }
+    }
+
+    fn find(&mut self, name: &str) -> Result<&mut Stream, Error> {
+        self.streams.find(name).ok_or_else(|| {
+            let what = "a message came before a SCHEMA of its stream; check that the tap follows the Singer spec";
+            Error::new(Kind::Input, what).stream(name)
+        })
+    }
+
+    fn take_schema(&mut self, name: &str, schema: Schema) -> Result<(), Error> {
+        let keys = schema.key_properties();
+        if let Some(known) = self.streams.find(name) {
+            let change = match known.schema.change_to(&schema) {
+                Change::None => return Ok(()),
+                Change::Schema => "Schema has",
+                Change::KeyProperties => "Key properties have",
+            };
+            log::info!("{change} changed for stream '{name}'.");
+            known.route = self.routes.compile_stream(name, keys);
+            known.schema = schema;
+            known.slot = Slot::default();
+            return Ok(());
+        }
+        if self.lanes.is_empty() {
+            self.start_workers()?;
+        }
+        self.streams.add(Stream {
+            name: name.into(),
+            route: self.routes.compile_stream(name, keys),
+            schema,
+            worker: self.streams.len() % self.lanes.len(),
+            slot: Slot::default(),
+            records: 0,
+            records_told: 0,
+        });
+        Ok(())
+    }
+
+    fn start_workers(&mut self) -> Result<(), Error> {
+        for index in 0..self.run.settings.workers {
+            let (inbox, parts) = crossbeam_channel::bounded(INBOX_PARTS);
+            let delivery = (self.run.deliveries)(index);
+            let events = self.event_sender.clone();
+            let worker = Worker::new(index, parts, events, delivery, &self.run.settings);
+            spawn(format!("worker-{index}"), move || worker.run())?;
+            self.lanes.push(Lane {
+                inbox,
+                builder: Builder::new(),
+            });
+        }
+        Ok(())
+    }
+
+    fn take_record(
+        &mut self,
+        name: &str,
+        record: &str,
+        shape: Shape,
+        block: &Arc<Block>,
+    ) -> Result<(), Error> {
+        let stream = self.find(name)?;
+        if record == "null" {
+            return Ok(());
+        }
+        check_record(record).map_err(|error| error.stream(name))?;
+        if let Some(key) = stream.schema.missing_key(record) {
+            let what = "Record is missing one or more key_properties";
+            return Err(Error::new(Kind::Input, what).stream(name).field(key));
+        }
+        for field in stream.schema.undeclared_fields(record, shape) {
+            log::warn!(target: &logger(name), "No schema for record field '{field}'");
+        }
+        self.push(name, record, block)
+    }
+
+    /// Adds a record to its worker's part.
+    fn push(&mut self, name: &str, record: &str, block: &Arc<Block>) -> Result<(), Error> {
+        let limits = match self.limits {
+            Some(limits) => limits,
+            // Only now: a stream without records needs no server.
+            None => self.await_connection()?,
+        };
+        let Some(stream) = self.streams.find(name) else {
+            return self.find(name).map(drop);
+        };
+        let builder = &mut self.lanes[stream.worker].builder;
+        let own = match stream.route.constant() {
+            Some(Ok(_)) => None,
+            Some(Err(error)) => return Err(error.clone()),
+            None => Some(stream.route.render(record)?),
+        };
+        let shared = stream
+            .route
+            .constant()
+            .and_then(|route| route.as_ref().ok());
+        let Some(route) = own.as_ref().or(shared) else {
+            return Ok(());
+        };
+        let bytes = route.message_bytes(record.len());
+        if bytes > limits.max_payload_bytes {
+            let what = format!(
+                "a record makes a message of {bytes} bytes, and the server takes {} (max_payload)",
+                limits.max_payload_bytes
+            );
+            return Err(Error::new(Kind::Refused, what).stream(name));
+        }
+        match own {
+            Some(route) => builder.push_own(block, record, route),
+            None => builder.push_shared(block, record, route, &mut stream.slot),
+        }
+        stream.records += 1;
+        self.counts.published += 1;
+        self.counts.published_bytes += record.len() as u64;
+        Ok(())
+    }
+
+    /// Gives the workers what was added for them. All of it must be of this block.
+    fn hand_out(&mut self, block: &Arc<Block>) -> Result<(), Error> {
+        for worker in 0..self.lanes.len() {
+            let builder = &mut self.lanes[worker].builder;
+            if !builder.is_empty() {
+                let part = builder.take(block);
+                self.send(worker, part)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_activate_version(&mut self, name: &str, version: Option<&str>) -> Result<(), Error> {
+        self.find(name)?;
+        if !self.run.settings.process_activate_version_messages {
+            log::warn!("`ACTIVATE_VERSION` messages are not enabled for '{name}'. Ignoring.");
+        } else if version.is_none() {
+            let what = "the message lacks a required key";
+            return Err(Error::new(Kind::Input, what).stream(name).field("version"));
+        } else {
+            log::warn!(
+                target: &logger(name),
+                "ACTIVATE_VERSION message received but not implemented by this target. Ignoring."
+            );
+        }
+        Ok(())
+    }
+
+    fn take_batch(&mut self, name: &str, batch: &Batch) -> Result<(), Error> {
+        for path in &batch.files {
+            let rows = open_rows(path, batch.gzip)?;
+            let mut row = 0;
+            let place = |error: Error, row: u64| {
+                let text = error.to_string();
+                let what = format!("row {row} of the BATCH file {}", path.display());
+                Error::new(error.kind(), what).cause(text)
+            };
+            while let Some(input) = self.next_input(&rows)? {
+                match input {
+                    Input::Block(block) => {
+                        let block = Arc::new(block);
+                        let outcome = self.take_rows(name, &block, &mut row);
+                        let outcome = outcome.map_err(|error| place(error, row));
+                        self.hand_out(&block).and(outcome)?;
+                    }
+                    Input::Failed(error) => return Err(place(error, row + 1)),
+                    Input::Confirm(_) => {}
+                }
+            }
+            log::info!("Processing batch of {row} records");
+        }
+        Ok(())
+    }
+
+    /// Publishes rows of a BATCH file. As in the SDK they are taken as they are: keys are not asked for.
+    fn take_rows(&mut self, name: &str, block: &Arc<Block>, row: &mut u64) -> Result<(), Error> {
+        let text = str::from_utf8(block.bytes()).map_err(|_| {
+            *row += 1;
+            Error::new(Kind::Input, "not valid UTF-8, here or in a row soon after")
+        })?;
+        for line in lines(text) {
+            *row += 1;
+            let mut scanner = Scanner::new(line);
+            let record = scanner
+                .value()
+                .and_then(|record| scanner.end().map(|()| record))
+                .map_err(|fault| describe_fault(line, fault))?;
+            check_record(record)?;
+            self.push(name, record, block)?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a BATCH file on a thread of its own: a file may be a pipe, or on a disk that hangs.
+fn open_rows(path: &Path, gzip: bool) -> Result<Receiver<Input>, Error> {
+    let path = path.to_owned();
+    let open = move || {
+        let file = BufReader::new(File::open(path)?);
+        Ok(if gzip {
+            Box::new(MultiGzDecoder::new(file)) as Box<dyn Read>
+        } else {
+            Box::new(file)
+        })
+    };
+    start_reader("batch-reader", open, Pool::new(0))
+}
+
+/// Starts a thread that opens a source and reads it into blocks.
+pub(crate) fn start_reader<R: Read>(
+    name: &str,
+    open: impl FnOnce() -> io::Result<R> + Send + 'static,
+    pool: Arc<Pool>,
+) -> Result<Receiver<Input>, Error> {
+    let (inputs, receiver) = crossbeam_channel::bounded(QUEUED_BLOCKS);
+    spawn(name.to_owned(), move || {
+        let send = |block| inputs.send(Input::Block(block)).is_ok();
+        let outcome = match open() {
+            Ok(source) => read_blocks(source, &pool, send),
+            Err(error) => Err(Error::new(Kind::Input, "the input cannot be opened").cause(error)),
+        };
+        if let Err(error) = outcome {
+            // Nobody receives: the run has ended, and says why elsewhere.
+            let _ = inputs.send(Input::Failed(error));
+        }
+    })?;
+    Ok(receiver)
+}
+
+/// The logger of a stream, named as the SDK does.
+fn logger(stream: &str) -> String {
+    format!("target-nats.{stream}")
+}
+
+/// Starts a thread with a name.
+pub(super) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))
+}

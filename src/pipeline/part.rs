@@ -1,0 +1,129 @@
+//! A [`Part`]: some records of one block that go to one worker. Payloads are slices of the block, which
+//! stays alive until they are confirmed.
+
+use std::sync::Arc;
+
+use crate::input::Block;
+use crate::route::Route;
+
+/// Records for one worker, in input order, with their routes.
+#[derive(Debug)]
+pub(super) struct Part {
+    block: Arc<Block>,
+    /// The routes of the records, each once where records share it.
+    routes: Vec<Arc<Route>>,
+    items: Vec<Item>,
+    payload_bytes: usize,
+}
+
+/// One record: where its payload lies in the block. Blocks are shorter than 4 GiB.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    start: u32,
+    length: u32,
+    route: u32,
+}
+
+impl Part {
+    /// Each record's route and payload.
+    pub(super) fn records(&self) -> impl Iterator<Item = (&Route, &[u8])> {
+        let bytes = self.block.bytes();
+        self.items.iter().map(move |item| {
+            let payload = &bytes[item.start as usize..][..item.length as usize];
+            (&*self.routes[item.route as usize], payload)
+        })
+    }
+
+    pub(super) fn messages(&self) -> usize {
+        self.items.len()
+    }
+
+    pub(super) fn payload_bytes(&self) -> usize {
+        self.payload_bytes
+    }
+}
+
+/// The part of a worker that is being filled. All its records are of one block.
+#[derive(Debug)]
+pub(super) struct Builder {
+    routes: Vec<Arc<Route>>,
+    items: Vec<Item>,
+    payload_bytes: usize,
+    /// Tells the parts apart, for [`Slot`].
+    serial: u64,
+}
+
+/// Where a stream's shared route stands in the part that is being filled, if it does.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slot {
+    serial: u64,
+    index: u32,
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self {
+            routes: Vec::new(),
+            items: Vec::new(),
+            payload_bytes: 0,
+            serial: 1,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// Adds a record with a route that the stream's records share; `slot` is the stream's.
+    pub(super) fn push_shared(
+        &mut self,
+        block: &Block,
+        payload: &str,
+        route: &Arc<Route>,
+        slot: &mut Slot,
+    ) {
+        if slot.serial != self.serial {
+            *slot = Slot {
+                serial: self.serial,
+                index: self.add_route(Arc::clone(route)),
+            };
+        }
+        self.push(block, payload, slot.index);
+    }
+
+    /// Adds a record with a route of its own.
+    pub(super) fn push_own(&mut self, block: &Block, payload: &str, route: Arc<Route>) {
+        let index = self.add_route(route);
+        self.push(block, payload, index);
+    }
+
+    fn add_route(&mut self, route: Arc<Route>) -> u32 {
+        self.routes.push(route);
+        narrow(self.routes.len() - 1)
+    }
+
+    fn push(&mut self, block: &Block, payload: &str, route: u32) {
+        let start = payload.as_ptr().addr() - block.bytes().as_ptr().addr();
+        self.payload_bytes += payload.len();
+        self.items.push(Item {
+            start: narrow(start),
+            length: narrow(payload.len()),
+            route,
+        });
+    }
+
+    /// Ends the part; the next record begins another. `block` is the one that all records were of.
+    pub(super) fn take(&mut self, block: &Arc<Block>) -> Part {
+        self.serial += 1;
+        Part {
+            block: Arc::clone(block),
+            routes: std::mem::take(&mut self.routes),
+            items: std::mem::take(&mut self.items),
+            payload_bytes: std::mem::take(&mut self.payload_bytes),
+        }
+    }
+}
+
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a block is bounded by the longest line, far below 4 GiB")
+}
