@@ -14,13 +14,13 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::broker::{Dry, Link};
-use crate::cli::{self, Cli, Mode};
+use crate::cli::{self, AboutFormat, Cli, Mode};
 use crate::error::{Error, Kind};
 use crate::logging;
 use crate::pipeline::{Run, start_reader};
 use crate::progress;
-use crate::settings::load::{Loaded, load, read_files};
-use crate::settings::{LogFormat, Settings};
+use crate::settings::load::{Loaded, Note, load, read_files};
+use crate::settings::{LogFormat, Settings, about};
 use crate::stderr;
 use crate::target::{input_pool, nats_deliveries};
 
@@ -60,11 +60,15 @@ fn fail(error: &Error, format: LogFormat) -> i32 {
 
 fn run_mode(cli: &Cli, log_format: &mut LogFormat) -> Result<(), Error> {
     match cli.mode {
-        Mode::Help => print(&render_help()),
-        Mode::Version => print(&(cli::render_version() + "\n")),
-        Mode::About(_) => {
+        Mode::Help => print(&(cli::render_help() + "\n" + &about::render_help())),
+        Mode::Version => print(&about::render_version()),
+        Mode::About(format) => {
             read_files(&cli.config)?;
-            print("")
+            print(&match format {
+                AboutFormat::Text => about::render_text(),
+                AboutFormat::Json => about::render_json(),
+                AboutFormat::Markdown => about::render_markdown(),
+            })
         }
         Mode::Run | Mode::DryRun | Mode::Check => {
             let environment = |name: &str| std::env::var_os(name);
@@ -76,10 +80,8 @@ fn run_mode(cli: &Cli, log_format: &mut LogFormat) -> Result<(), Error> {
                 move |panic| end_by_panic(panic, format)
             }));
             logging::start(level, settings.log_format);
-            log::info!("{}", cli::render_version());
-            for note in &notes {
-                note.write();
-            }
+            log::info!("{}", about::render_version().trim_end());
+            notes.iter().for_each(Note::write);
             match cli.mode {
                 Mode::Check => check(&settings),
                 Mode::DryRun => dry_run(settings, cli.input.as_ref()),
@@ -162,10 +164,6 @@ fn print(text: &str) -> Result<(), Error> {
         .map_err(|error| {
             Error::new(Kind::Refused, "standard output cannot be written").cause(error)
         })
-}
-
-fn render_help() -> String {
-    cli::render_help()
 }
 
 /// Passes SIGINT and SIGTERM to the run, the first time. Another one ends the process at once.

@@ -79,7 +79,7 @@ impl Link {
                 None
             }
         };
-        let generation = Arc::new(self.open_any(deadline)?.1);
+        let generation = Arc::new(self.open_any(deadline)?.generation);
         state.last_connected = Some(Instant::now());
         state.current = Some(Arc::clone(&generation));
         Ok(generation)
@@ -88,7 +88,12 @@ impl Link {
     /// Connects for a look at the server and its speed: for `--check`.
     pub(crate) fn look(&self) -> Result<Sight, Error> {
         let start = Instant::now();
-        let (info, generation) = self.open_any(Some(start + self.connect_timeout))?;
+        let opened = self.open_any(Some(start + self.connect_timeout))?;
+        let Opened {
+            address,
+            info,
+            generation,
+        } = opened;
         let connect_time = start.elapsed();
         let max_payload_bytes = generation.limits().max_payload_bytes;
         let round_trip = within(ATTEMPT_TIMEOUT, move || {
@@ -97,7 +102,7 @@ impl Link {
                 .map_err(|error| Error::new(Kind::Unavailable, "no answer to a PING").cause(error))
         })?;
         Ok(Sight {
-            address: info.address,
+            address,
             info,
             connect_time,
             max_payload_bytes,
@@ -106,7 +111,7 @@ impl Link {
     }
 
     /// Tries the servers in their order, again and again until the deadline.
-    fn open_any(&self, deadline: Option<Instant>) -> Result<(Info, Generation), Error> {
+    fn open_any(&self, deadline: Option<Instant>) -> Result<Opened, Error> {
         let mut pause = FIRST_PAUSE;
         loop {
             let mut last = None;
@@ -135,7 +140,7 @@ impl Link {
         }
     }
 
-    fn open(&self, server: ServerAddress, timeout: Duration) -> Result<(Info, Generation), Error> {
+    fn open(&self, server: ServerAddress, timeout: Duration) -> Result<Opened, Error> {
         let (name, flush_timeout) = (self.name.clone(), self.confirm_timeout);
         let described = server.to_string();
         within(timeout, move || {
@@ -149,6 +154,13 @@ impl Link {
             }
         })
     }
+}
+
+/// A connection that was just made.
+struct Opened {
+    address: SocketAddr,
+    info: Info,
+    generation: Generation,
 }
 
 /// What `--check` sees of a server.
@@ -167,7 +179,7 @@ fn open_server(
     name: &str,
     timeout: Duration,
     flush_timeout: Duration,
-) -> Result<(Info, Generation), Error> {
+) -> Result<Opened, Error> {
     let addresses = (server.host.as_str(), server.port)
         .to_socket_addrs()
         .map_err(|error| {
@@ -177,7 +189,11 @@ fn open_server(
     for address in addresses {
         let opened = load_info(address, timeout).and_then(|info| {
             let generation = Generation::open(address, &server.login, name, flush_timeout)?;
-            Ok((info, generation))
+            Ok(Opened {
+                address,
+                info,
+                generation,
+            })
         });
         match opened {
             Err(error) if error.kind() == Kind::Unavailable => failure = error,
