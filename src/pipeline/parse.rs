@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Kind};
 use crate::input::Block;
-use crate::singer::message::{Message, parse_message};
+use crate::singer::message::{LastRecord, Message, parse_message};
 
 /// The least that is worth another core. Waking one costs about what parsing 10 KB does.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -58,8 +58,9 @@ fn parse_lines(bytes: &[u8]) -> Messages<'_> {
         }
     };
     let mut messages = Vec::with_capacity(text.len() / 256);
+    let mut last = LastRecord::default();
     for line in lines(text) {
-        let message = parse_message(line);
+        let message = parse_message(line, &mut last);
         let is_bad = message.is_err();
         messages.push(message);
         if is_bad {

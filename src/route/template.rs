@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, Kind};
-use crate::singer::json::{field, string_inside, unescape};
 use crate::singer::stream::key_values;
+use crate::singer::value::{field, string_inside, unescape};
 
 /// A parsed template. `{queue_prefix}` is text from here on.
 #[derive(Debug, PartialEq, Eq)]

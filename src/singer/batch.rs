@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::json::{fields, unescape};
+use super::value::{fields, unescape};
 use crate::error::{Error, Kind};
 
 /// The files of one BATCH message, in order.

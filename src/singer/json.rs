@@ -4,7 +4,7 @@
 //! that some taps emit and Python reads. It keeps no stack of its own on the thread's stack: nesting of
 //! any depth is a bit a level. Its input is `&str`, so UTF-8 is not its business.
 
-use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What is wrong with a text, and at which byte, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,14 +94,6 @@ impl<'a> Scanner<'a> {
 
     /// Takes one value of any kind and returns its text.
     pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
-        self.value_with_keys(|_| {})
-    }
-
-    /// Takes one value; if it is an object, its own keys (not those of nested ones) are shown to `on_key`.
-    pub(crate) fn value_with_keys(
-        &mut self,
-        mut on_key: impl FnMut(&'a str),
-    ) -> Result<&'a str, Fault> {
         self.skip_space();
         let start = self.at;
         let mut open = Nesting::default();
@@ -115,10 +107,7 @@ impl<'a> Scanner<'a> {
                         self.at += 1;
                     } else {
                         open.push(true);
-                        let key = self.key()?;
-                        if open.depth == 1 {
-                            on_key(key);
-                        }
+                        self.key()?;
                         continue;
                     }
                 }
@@ -149,10 +138,7 @@ impl<'a> Scanner<'a> {
                     (true, b',') => {
                         self.at += 1;
                         self.skip_space();
-                        let key = self.key()?;
-                        if open.depth == 1 {
-                            on_key(key);
-                        }
+                        self.key()?;
                         break;
                     }
                     (false, b',') => {
@@ -165,6 +151,53 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
+    }
+
+    /// Takes one value as [`Scanner::value`] does. If it is an object, its keys are first looked for where
+    /// `guide` had them last, which is much faster than reading them; what the guide has not yet, it learns.
+    pub(crate) fn value_along(&mut self, guide: &mut Guide<'a>) -> Result<&'a str, Fault> {
+        self.skip_space();
+        if self.peek() != b'{' {
+            return self.value();
+        }
+        let start = self.at;
+        let mut keys = 0;
+        loop {
+            let before = self.at;
+            if !self.take(guide.keys.get(keys).copied()) {
+                if keys == 0 {
+                    self.at += 1;
+                }
+                if self.next_key(keys == 0)?.is_none() {
+                    break;
+                }
+                guide.learn(keys, &self.text[before..self.at]);
+            }
+            keys += 1;
+            self.value()?;
+        }
+        guide.end(keys);
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Takes a text if it is what comes next.
+    pub(crate) fn take(&mut self, text: Option<&str>) -> bool {
+        match text {
+            Some(text) if self.text.as_bytes()[self.at..].starts_with(text.as_bytes()) => {
+                self.at += text.len();
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What was taken since a place that [`Scanner::at`] gave.
+    pub(crate) fn since(&self, at: usize) -> &'a str {
+        &self.text[at..self.at]
+    }
+
+    pub(crate) fn at(&self) -> usize {
+        self.at
     }
 
     /// Fails if anything but white space is left.
@@ -271,6 +304,43 @@ impl<'a> Scanner<'a> {
     }
 }
 
+/// What stood before each value of an object, from the brace or the value before: `{"id": `, `, "name": `.
+/// Records of a stream are alike, so that what was read of one is only compared with the next.
+#[derive(Debug, Default)]
+pub(crate) struct Guide<'a> {
+    keys: Vec<&'a str>,
+    shape: Shape,
+    has_changed: bool,
+}
+
+/// Stands for the keys of an object and their order. Objects of one shape have the same keys, so that what
+/// was found out about the keys of one need not be found out again. (Different shapes may have the same keys.)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shape(u64);
+
+impl<'a> Guide<'a> {
+    fn learn(&mut self, place: usize, text: &'a str) {
+        self.keys.truncate(place);
+        self.keys.push(text);
+        self.has_changed = true;
+    }
+
+    fn end(&mut self, keys: usize) {
+        if self.has_changed || self.keys.len() != keys {
+            self.keys.truncate(keys);
+            self.has_changed = false;
+            let mut hasher = DefaultHasher::new();
+            self.keys.hash(&mut hasher);
+            self.shape = Shape(hasher.finish());
+        }
+    }
+
+    /// The shape of the object that was scanned last.
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
 /// The high bit of each byte of `chunk` that ends a run of plain string bytes: `"`, `\` or below 0x20.
 /// Only the lowest set bit is exact; the ones above it may be false (the subtraction borrows upward).
 fn special_bytes(chunk: u64) -> u64 {
@@ -314,87 +384,6 @@ impl Nesting {
     fn top(&self) -> Option<bool> {
         (self.depth > 0).then_some(self.bits & 1 == 1)
     }
-}
-
-/// The text that a string's inside stands for (between the quotes, as the scanner found it). A lone
-/// surrogate, which no Rust string can hold, becomes U+FFFD.
-pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
-    if !inside.contains('\\') {
-        return Cow::Borrowed(inside);
-    }
-    let mut text = String::with_capacity(inside.len());
-    let mut rest = inside;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        let escape = rest.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
-        rest = rest.get(at + 2..).unwrap_or_default();
-        match escape {
-            b'b' => text.push('\u{8}'),
-            b'f' => text.push('\u{c}'),
-            b'n' => text.push('\n'),
-            b'r' => text.push('\r'),
-            b't' => text.push('\t'),
-            b'u' => {
-                let (unit, behind) = code_unit(rest);
-                rest = behind;
-                let low = rest.strip_prefix("\\u").map(code_unit);
-                match (unit, low) {
-                    (0xd800..=0xdbff, Some((low @ 0xdc00..=0xdfff, behind))) => {
-                        rest = behind;
-                        let c = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-                        text.push(char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER));
-                    }
-                    _ => text.push(char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER)),
-                }
-            }
-            other => text.push(char::from(other)),
-        }
-    }
-    text.push_str(rest);
-    Cow::Owned(text)
-}
-
-/// Four hexadecimal digits, and what is behind them.
-fn code_unit(text: &str) -> (u32, &str) {
-    let digits = text.get(..4).unwrap_or_default();
-    let unit = u32::from_str_radix(digits, 16).unwrap_or(0xfffd);
-    (unit, text.get(4..).unwrap_or_default())
-}
-
-/// The inside of a JSON text that is a string, its escapes left in; `None` for any other value.
-pub(crate) fn string_inside(value: &str) -> Option<&str> {
-    value.strip_prefix('"')?.strip_suffix('"')
-}
-
-/// The value of the field that `path` names, one key a level, as JSON text. Of keys that occur twice the
-/// last one counts, as in Python. `object` must have been scanned before.
-pub(crate) fn field<'a>(object: &'a str, path: &[String]) -> Option<&'a str> {
-    let mut value = object;
-    for wanted in path {
-        value = fields(value)
-            .filter(|(key, _)| unescape(key) == wanted.as_str())
-            .last()?
-            .1;
-    }
-    Some(value)
-}
-
-/// The keys (escapes left in) and values of an object that was scanned before; nothing for other values.
-pub(crate) fn fields(object: &str) -> impl Iterator<Item = (&str, &str)> {
-    let mut scanner = Scanner::new(object);
-    let mut open = scanner.enter_object().is_ok();
-    let mut first = true;
-    std::iter::from_fn(move || {
-        if !open {
-            return None;
-        }
-        let pair = scanner.next_key(first).ok().flatten().and_then(|key| {
-            first = false;
-            Some((key, scanner.value().ok()?))
-        });
-        open = pair.is_some();
-        pair
-    })
 }
 
 #[cfg(test)]
@@ -506,47 +495,52 @@ mod tests {
     }
 
     #[test]
-    fn only_the_outermost_keys_are_shown() {
-        let mut keys = Vec::new();
-        let text = r#"{"a":{"x":1},"b":[{"y":2}],"c":null}"#;
-        Scanner::new(text)
-            .value_with_keys(|key| keys.push(key))
-            .unwrap();
-        assert_eq!(keys, ["a", "b", "c"]);
-    }
-
-    #[test]
-    fn escapes_are_undone() {
-        for (inside, text) in [
-            ("plain", "plain"),
-            (r#"\"\\\/\b\f\n\r\t"#, "\"\\/\u{8}\u{c}\n\r\t"),
-            (r"\u00e9 \u4e2d", "é 中"),
-            (r"\ud83d\ude00!", "😀!"),
-            (r"\ud83d!", "\u{fffd}!"),
-            (r"\ude00\ud83d", "\u{fffd}\u{fffd}"),
-            (r"\ud83d\ud83d\ude00", "\u{fffd}😀"),
-        ] {
-            assert_eq!(unescape(inside), text);
-            if !text.contains('\u{fffd}') {
-                let quoted = format!("\"{inside}\"");
-                assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text);
+    fn a_guide_changes_nothing_of_what_is_accepted() {
+        let mut random = Random::new("guided scanner");
+        for _ in 0..20_000 {
+            let texts: Vec<String> = (0..4)
+                .map(|_| {
+                    let mut text = random.json(2);
+                    if random.below(2) == 0 {
+                        text = format!("{{\"a\": {text}, \"b\": {}}}", random.json(1));
+                    }
+                    match random.below(4) {
+                        0 => random.mutate_text(&text),
+                        _ => text,
+                    }
+                })
+                .collect();
+            let mut guide = Guide::default();
+            for text in &texts {
+                let mut guided = Scanner::new(text);
+                let along = guided.value_along(&mut guide).and_then(|_| guided.end());
+                assert_eq!(along.is_ok(), is_value(text), "{texts:?}");
             }
         }
     }
 
     #[test]
-    fn fields_are_found_by_their_path() {
-        let record = r#"{"a":1,"b":{"c":"x","\u0064":[2]},"a":3,"e.f":4}"#;
-        let path = |path: &[&str]| path.iter().map(ToString::to_string).collect::<Vec<_>>();
-        for (keys, value) in [
-            (&["a"][..], Some("3")),
-            (&["b", "c"], Some("\"x\"")),
-            (&["b", "d"], Some("[2]")),
-            (&["e.f"], Some("4")),
-            (&["a", "x"], None),
-            (&["z"], None),
-        ] {
-            assert_eq!(field(record, &path(keys)), value, "{keys:?}");
+    fn shapes_tell_records_with_other_keys_apart() {
+        let shapes: Vec<Shape> = {
+            let mut guide = Guide::default();
+            [
+                r#"{"a":1,"b":2}"#,
+                r#"{"a":{"c":0},"b":"x"}"#,
+                r#"{"a":1}"#,
+                r#"{"b":2,"a":1}"#,
+                r#"{"a":1,"b":2,"c":3}"#,
+                "{}",
+                r#"{"a":1,"b":2}"#,
+            ]
+            .map(|text| {
+                Scanner::new(text).value_along(&mut guide).unwrap();
+                guide.shape()
+            })
+            .to_vec()
+        };
+        assert!(shapes[0] == shapes[1] && shapes[0] == shapes[6]);
+        for (place, shape) in shapes.iter().enumerate().take(6).skip(2) {
+            assert!(!shapes[..place].contains(shape), "{place}");
         }
     }
 }

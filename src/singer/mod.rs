@@ -7,3 +7,4 @@ pub(crate) mod json;
 pub(crate) mod message;
 pub(crate) mod state;
 pub(crate) mod stream;
+pub(crate) mod value;

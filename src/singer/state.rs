@@ -1,6 +1,7 @@
 //! The value of a STATE message: when it counts, and the line that is printed for it.
 
-use super::json::{Scanner, fields};
+use super::json::Scanner;
+use super::value::fields;
 use std::fmt::Write;
 
 /// Whether Python would find the value falsy. Such a state says nothing, and must not replace one that

@@ -7,8 +7,8 @@ use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 
 use serde_json::Value;
 
-use super::json::{self, fields, unescape};
-use super::message::Shape;
+use super::json::Shape;
+use super::value::{self, fields, unescape};
 use crate::error::{Error, Kind};
 
 /// Shapes that a stream remembers as being fully declared. Records of one stream have few.
@@ -203,14 +203,14 @@ pub(crate) fn check_record(record: &str) -> Result<(), Error> {
 /// The values of a record's key properties, as JSON text, in the order of the keys.
 pub(crate) fn key_values<'a>(record: &'a str, keys: &[String]) -> Vec<Option<&'a str>> {
     keys.iter()
-        .map(|key| json::field(record, std::slice::from_ref(key)))
+        .map(|key| value::field(record, std::slice::from_ref(key)))
         .collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::singer::message::{Message, parse_message};
+    use crate::singer::message::{LastRecord, Message, parse_message};
 
     fn schema(text: &str, keys: Option<&str>) -> Schema {
         Schema::parse(text, keys).unwrap()
@@ -276,7 +276,7 @@ mod tests {
     #[track_caller]
     fn undeclared(schema: &mut Schema, record: &str) -> Vec<String> {
         let line = format!(r#"{{"type":"RECORD","stream":"u","record":{record}}}"#);
-        match parse_message(&line) {
+        match parse_message(&line, &mut LastRecord::default()) {
             Ok(Message::Record { record, shape, .. }) => schema.undeclared_fields(record, shape),
             other => panic!("{other:?}"),
         }
