@@ -1,3 +1,49 @@
-//! Integration tests: the built executable against real servers.
+//! Integration tests: the built executable against real nats-server processes.
+//!
+//! The harness starts the server and the program, listens on a raw socket of its own and compares what
+//! arrived byte for byte. Every test has its own server, its own folder and its own deadline, so they
+//! run side by side; the heavy ones take turns (`harness::heavy`).
 
-fn main() {}
+// A test may: its panic is the report.
+#![allow(clippy::unwrap_used)]
+// Inputs are put together in the way that reads best.
+#![allow(clippy::format_push_string, clippy::format_collect)]
+
+mod harness;
+
+// Messages that are refused: where, why, and nothing valid lost.
+mod bad_messages;
+// BATCH messages and their files.
+mod batch;
+// The command line.
+mod cli;
+// Configuration files and the environment.
+mod config;
+// Servers and networks that fail.
+mod faults;
+// Log lines, metrics, and what must never be in them.
+mod logs;
+// Messages that are accepted: what is published.
+mod messages;
+// Generated documents, layers, and what the source must look like.
+mod docs;
+// Mutated input, settings and protocol lines.
+mod fuzz;
+// Connections and servers that break in the middle of much input.
+mod restarts;
+// Ten thousand streams, a gigabyte, and the memory they take.
+mod scale;
+// What is never printed.
+mod secrecy;
+// Signals, and a standard output that nobody reads.
+mod signals;
+// The cases of the SDK's own suite, with inputs of ours.
+mod singer_cases;
+// STATE: its form, its order, and when it is printed.
+mod state;
+
+// Subjects and headers.
+mod subjects;
+
+// The harness itself, without the program.
+mod harness_works;

@@ -1,0 +1,470 @@
+//! Servers and networks that fail: what is retried, what ends the run, how soon, and that no STATE claims too much.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use crate::harness::{
+    NatsServer, PATIENCE, Proxy, Subscriber, Target, arrived, record, schema, state, wait_until,
+};
+
+/// A user with a name and a password that a URL cannot hold as they are, and one that may not publish everywhere.
+const USERS: &str = r#"
+authorization {
+  users = [
+    { user: "us@er", password: "p@ss/w:rd%" }
+    { user: "narrow", password: "n", permissions: { publish: { deny: ["secret", "secret.>"] } } }
+  ]
+}
+"#;
+const LOGIN: &str = r#""user":"us@er","pass":"p@ss/w:rd%""#;
+
+/// One record of `users` with its state.
+fn numbered(id: u32) -> String {
+    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
+}
+
+/// A port that nothing listens on.
+fn dead_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+#[test]
+fn a_server_that_is_stopped_for_too_long_ends_the_run_as_unavailable() {
+    let server = NatsServer::start();
+    let mut run = Target::new()
+        .server(&server)
+        .setting("confirm_timeout_seconds", 2)
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    server.stop();
+    run.send(numbered(2));
+    // Its input stays open.
+    let outcome = run.wait();
+    server.cont();
+    outcome.exits(75).prints("{\"id\": 1}\n").error(&[]);
+}
+
+#[test]
+fn a_stopped_server_ends_the_run_even_when_every_buffer_is_full() {
+    let server = NatsServer::start();
+    let mut run = Target::new()
+        .server(&server)
+        .setting("confirm_timeout_seconds", 2)
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    server.stop();
+    let text = "x".repeat(100_000);
+    for _ in 0..600 {
+        run.send(record("users", &format!(r#"{{"id":"{text}"}}"#)) + &state("2"));
+    }
+    let outcome = run.wait();
+    server.cont();
+    outcome.exits(75).prints("{\"id\": 1}\n").error(&[]);
+}
+
+#[test]
+fn a_server_that_is_stopped_for_a_while_is_waited_for() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let mut run = Target::new().server(&server).spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    server.stop();
+    run.send(numbered(2));
+    let stopped = Instant::now();
+    wait_until("three seconds are over", PATIENCE, || {
+        assert_eq!(
+            run.stdout(),
+            "{\"id\": 1}\n",
+            "a state is printed without a confirmation"
+        );
+        stopped.elapsed() > Duration::from_secs(3)
+    });
+    server.cont();
+    run.wait_for_line(r#"{"id": 2}"#);
+    run.end_input();
+    let outcome = run.wait();
+    outcome.succeeds();
+    arrived(
+        &outcome,
+        &subscriber.messages(),
+        &[("users", r#"{"id":1}"#), ("users", r#"{"id":2}"#)],
+    );
+}
+
+#[test]
+fn a_port_that_accepts_and_stays_silent_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", silent.local_addr().unwrap());
+    let outcome = Target::new()
+        .setting("nats_url", url)
+        .setting("connect_timeout_seconds", 2)
+        .input(schema("users", &[]) + &numbered(1))
+        .run();
+    outcome.exits(75).prints("").error(&["127.0.0.1"]);
+}
+
+#[test]
+fn a_port_that_speaks_something_else_is_refused_at_once() {
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("nats://{}", other.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for client in other.incoming().flatten() {
+            let _ = (&client).write_all(b"220 mail.example ESMTP\r\n");
+        }
+    });
+    let outcome = Target::new()
+        .setting("nats_url", url)
+        .setting("connect_timeout_seconds", 2)
+        .input(schema("users", &[]) + &numbered(1))
+        .run();
+    outcome
+        .exits(1)
+        .prints("")
+        .error(&["127.0.0.1", "no NATS server"]);
+}
+
+#[test]
+fn a_server_that_is_never_there_is_given_up_after_the_connect_time_out() {
+    let outcome = Target::new()
+        .setting("nats_url", format!("127.0.0.1:{}", dead_port()))
+        .setting("connect_timeout_seconds", 2)
+        .input(schema("users", &[]) + &numbered(1))
+        .run();
+    outcome.exits(75).prints("").error(&["127.0.0.1"]);
+    outcome.check(
+        outcome.took >= Duration::from_secs(1),
+        "it tries for a while",
+    );
+}
+
+#[test]
+fn a_server_that_comes_up_five_seconds_late_is_waited_for() {
+    let server = NatsServer::start();
+    server.kill();
+    let start = Instant::now();
+    let mut run = Target::new().server(&server).spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    wait_until("five seconds are over", PATIENCE, || {
+        assert!(!run.has_ended(), "it gave up:\n{}", run.give_up().stderr);
+        start.elapsed() > Duration::from_secs(5)
+    });
+    server.start_again();
+    run.wait_for_line(r#"{"id": 1}"#);
+    run.end_input();
+    run.wait().succeeds().prints("{\"id\": 1}\n");
+}
+
+#[test]
+fn what_was_read_before_the_first_connection_arrives() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let proxy = Proxy::before(&server);
+    proxy.refuse();
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", proxy.url())
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1) + &numbered(2));
+    wait_until("it has tried three times", PATIENCE, || {
+        proxy.accepted() >= 3
+    });
+    proxy.open();
+    run.wait_for_line(r#"{"id": 2}"#);
+    run.end_input();
+    let outcome = run.wait();
+    outcome.succeeds().prints_last(r#"{"id": 2}"#);
+    arrived(
+        &outcome,
+        &subscriber.messages(),
+        &[("users", r#"{"id":1}"#), ("users", r#"{"id":2}"#)],
+    );
+}
+
+#[test]
+fn wrong_credentials_fail_at_once_and_are_not_shown() {
+    let server = NatsServer::with(USERS);
+    for login in [
+        "us%40er:marker-password@",
+        "nobody:marker-password@",
+        "marker-password@",
+        "",
+    ] {
+        let outcome = Target::new()
+            .log_of(&server)
+            .setting("nats_url", format!("nats://{login}{}", server.address()))
+            .setting("connect_timeout_seconds", 40)
+            .input(schema("users", &[]) + &numbered(1))
+            .run();
+        outcome
+            .exits(1)
+            .prints("")
+            .error(&[&server.address()])
+            .does_not_log("marker-password");
+        outcome.check(
+            outcome.took < Duration::from_secs(20),
+            "it does not try again and again",
+        );
+    }
+}
+
+#[test]
+fn a_login_in_the_url_is_percent_decoded() {
+    let server = NatsServer::with(USERS);
+    let mut subscriber = Subscriber::with_login(&server, LOGIN);
+    let outcome = Target::new()
+        .log_of(&server)
+        .setting(
+            "nats_url",
+            format!("nats://us%40er:p%40ss%2Fw%3Ard%25@{}", server.address()),
+        )
+        .input(schema("users", &[]) + &numbered(1))
+        .run();
+    outcome.succeeds().prints("{\"id\": 1}\n");
+    arrived(
+        &outcome,
+        &subscriber.messages(),
+        &[("users", r#"{"id":1}"#)],
+    );
+}
+
+#[test]
+fn a_token_in_the_url_is_percent_decoded() {
+    let server = NatsServer::with("authorization { token: \"t@k/en%\" }");
+    let mut subscriber = Subscriber::with_login(&server, r#""auth_token":"t@k/en%""#);
+    let outcome = Target::new()
+        .log_of(&server)
+        .setting(
+            "nats_url",
+            format!("nats://t%40k%2Fen%25@{}", server.address()),
+        )
+        .input(schema("users", &[]) + &numbered(1))
+        .run();
+    outcome.succeeds().prints("{\"id\": 1}\n");
+    arrived(
+        &outcome,
+        &subscriber.messages(),
+        &[("users", r#"{"id":1}"#)],
+    );
+}
+
+/// The first of two servers is of no use; the second gets the records.
+#[track_caller]
+fn second_server_is_used(first: &str) {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    for separator in [",", ", "] {
+        let outcome = Target::new()
+            .log_of(&server)
+            .setting("nats_url", format!("{first}{separator}{}", server.url()))
+            .input(schema("users", &[]) + &numbered(1))
+            .run();
+        outcome.succeeds().prints("{\"id\": 1}\n");
+    }
+    assert_eq!(subscriber.messages().len(), 2);
+}
+
+#[test]
+fn of_several_servers_a_dead_one_is_passed_over() {
+    second_server_is_used(&format!("nats://127.0.0.1:{}", dead_port()));
+}
+
+#[test]
+fn of_several_servers_a_silent_one_is_passed_over() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    second_server_is_used(&format!("nats://{}", silent.local_addr().unwrap()));
+}
+
+#[test]
+fn when_one_of_several_servers_dies_the_run_goes_on_with_another() {
+    let (first, second) = (NatsServer::start(), NatsServer::start());
+    let mut subscriber = Subscriber::on(&second);
+    let mut run = Target::new()
+        .log_of(&second)
+        .setting("nats_url", format!("{},{}", first.url(), second.url()))
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    assert_eq!(
+        subscriber.messages().len(),
+        0,
+        "the first server of the list is used first"
+    );
+    first.kill();
+    run.send(numbered(2));
+    run.wait_for_line(r#"{"id": 2}"#);
+    run.end_input();
+    let outcome = run.wait();
+    outcome.succeeds();
+    arrived(
+        &outcome,
+        &subscriber.messages(),
+        &[("users", r#"{"id":2}"#)],
+    );
+}
+
+#[test]
+fn a_denied_subject_ends_the_run_with_its_name_and_no_state_behind_it() {
+    let server = NatsServer::with(USERS);
+    let mut subscriber = Subscriber::with_login(&server, LOGIN);
+    let mut input = schema("users", &[]) + &schema("secret", &[]);
+    for id in 1..=200 {
+        input += &numbered(id);
+    }
+    input += &record("secret", r#"{"id":0}"#);
+    for id in 201..=400 {
+        input += &numbered(id);
+    }
+    let outcome = Target::new()
+        .log_of(&server)
+        .setting("nats_url", format!("nats://narrow:n@{}", server.address()))
+        .input(input)
+        .run();
+    outcome.exits(1).error(&["secret"]);
+    let messages = subscriber.messages();
+    outcome.check(
+        messages.iter().all(|message| message.subject == "users"),
+        "nothing denied arrives",
+    );
+    for line in outcome.stdout_text().lines() {
+        let id = line.trim_start_matches("{\"id\": ").trim_end_matches('}');
+        outcome.check(
+            id.parse::<u32>().is_ok_and(|id| id <= 200),
+            &format!("{line} is a state before the denial"),
+        );
+    }
+}
+
+#[test]
+fn a_denial_ends_the_run_while_the_tap_is_silent() {
+    let server = NatsServer::with(USERS);
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", format!("nats://narrow:n@{}", server.address()))
+        .setting("queue_prefix", "secret.")
+        .setting("subjects", serde_json::json!({"users": "open.users"}))
+        .spawn();
+    run.send(schema("users", &[]) + &schema("orders", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    run.send(record("orders", r#"{"id":2}"#) + &state("2"));
+    let outcome = run.wait();
+    outcome
+        .exits(1)
+        .prints("{\"id\": 1}\n")
+        .error(&["secret.orders"]);
+}
+
+#[test]
+fn the_servers_own_limit_of_a_payload_counts() {
+    let server = NatsServer::with("max_payload: 1000");
+    let mut subscriber = Subscriber::on(&server);
+    let fits = format!(r#"{{"id":"{}"}}"#, "x".repeat(991));
+    assert_eq!(fits.len(), 1000);
+    let too_large = format!(r#"{{"id":"{}"}}"#, "x".repeat(992));
+    let input = schema("users", &[])
+        + &record("users", &fits)
+        + &state("1")
+        + &record("users", &too_large)
+        + &state("2");
+    let outcome = Target::new().server(&server).input(input).run();
+    outcome
+        .exits(1)
+        .prints("1\n")
+        .error(&["line 4", "stream users", "1001", "1000"]);
+    arrived(&outcome, &subscriber.messages(), &[("users", &fits)]);
+}
+
+#[test]
+fn a_limit_that_shrinks_with_a_restart_counts_from_then_on() {
+    let server = NatsServer::with("max_payload: 2000");
+    let mut run = Target::new().server(&server).spawn();
+    let large = record("users", &format!(r#"{{"id":"{}"}}"#, "x".repeat(1500)));
+    run.send(schema("users", &[]) + &large + &state("1"));
+    run.wait_for_line("1");
+    server.kill();
+    server.configure("max_payload: 1000");
+    server.start_again();
+    run.send(large + &state("2"));
+    let outcome = run.wait();
+    outcome.exits(1).prints("1\n").error(&["users", "1000"]);
+}
+
+#[test]
+fn a_server_that_is_gone_for_good_ends_the_run_as_unavailable() {
+    let server = NatsServer::start();
+    let mut run = Target::new()
+        .server(&server)
+        .setting("confirm_timeout_seconds", 2)
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    server.kill();
+    run.send(numbered(2));
+    let outcome = run.wait();
+    outcome.exits(75).prints("{\"id\": 1}\n").error(&[]);
+}
+
+#[test]
+fn a_server_that_is_gone_matters_not_when_everything_is_confirmed() {
+    let server = NatsServer::start();
+    let mut run = Target::new().server(&server).spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    server.kill();
+    run.end_input();
+    run.wait().succeeds().prints("{\"id\": 1}\n");
+}
+
+#[test]
+fn a_server_that_goes_away_while_the_tap_is_silent_and_comes_back_is_used_again() {
+    let server = NatsServer::start();
+    let mut run = Target::new().server(&server).spawn();
+    run.send(schema("users", &[]));
+    for id in 1..=4 {
+        let mut subscriber = Subscriber::on(&server);
+        run.send(numbered(id));
+        run.wait_for_line(&format!(r#"{{"id": {id}}}"#));
+        assert_eq!(
+            subscriber.messages().last().unwrap().text(),
+            format!(r#"{{"id":{id}}}"#)
+        );
+        server.kill();
+        server.start_again();
+    }
+    run.end_input();
+    run.wait().succeeds();
+}
+
+#[test]
+fn a_slow_subscriber_that_is_cut_off_does_not_disturb() {
+    let server = NatsServer::with("max_pending: 32MB\nwrite_deadline: \"2s\"\n");
+    let mut subscriber = Subscriber::each(&server, |_| ());
+    let mut slow = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+    slow.write_all(b"CONNECT {\"verbose\":false}\r\nSUB > 1\r\n")
+        .unwrap();
+    let payload = format!(r#"{{"id":"{}"}}"#, "x".repeat(100_000));
+    let mut input = schema("users", &[]);
+    for _ in 0..1000 {
+        input += &record("users", &payload);
+    }
+    let outcome = Target::new()
+        .server(&server)
+        .input(input + &state("1"))
+        .run();
+    outcome.succeeds().prints("1\n");
+    subscriber.settle();
+    outcome.check(
+        subscriber.count() == 1000,
+        "every record arrives at the one that reads",
+    );
+    wait_until("the server has cut the slow one off", PATIENCE, || {
+        server.log().contains("Slow Consumer")
+    });
+}

@@ -1,0 +1,200 @@
+//! A nats-server of the test's own: a child process on a port of its choosing, with a folder of its own.
+//!
+//! It can be stopped (SIGSTOP), continued, ended, killed, and started again on the same port. It is killed on
+//! drop, by its own process id. Its log is kept for the report of a failing test.
+
+use std::cell::{Cell, RefCell};
+use std::fs;
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{PATIENCE, TempDir, project, send_signal, wait_until};
+
+pub struct NatsServer {
+    dir: TempDir,
+    child: RefCell<Child>,
+    port: Cell<u16>,
+    configured: bool,
+}
+
+impl NatsServer {
+    /// A server with the defaults of nats-server.
+    pub fn start() -> Self {
+        Self::with("")
+    }
+
+    /// A server with this configuration text.
+    pub fn with(config: &str) -> Self {
+        let dir = TempDir::new();
+        if !config.is_empty() {
+            fs::write(dir.path().join("server.conf"), config).unwrap();
+        }
+        let configured = !config.is_empty();
+        let child = spawn(dir.path(), configured, None);
+        let server = Self {
+            dir,
+            child: RefCell::new(child),
+            port: Cell::new(0),
+            configured,
+        };
+        match server.wait_for_port() {
+            Some(port) => server.port.set(port),
+            None => panic!("nats-server did not start; its log:\n{}", server.log()),
+        }
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port.get()
+    }
+
+    /// `127.0.0.1:port`
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    pub fn url(&self) -> String {
+        format!("nats://{}", self.address())
+    }
+
+    /// SIGSTOP, and waits until no thread of it runs: it keeps its connections and answers nothing.
+    pub fn stop(&self) {
+        self.signal("STOP");
+        let tasks = format!("/proc/{}/task", self.child.borrow().id());
+        wait_until("nats-server has stopped", PATIENCE, || {
+            let mut threads = fs::read_dir(&tasks).unwrap().flatten();
+            threads.all(|thread| {
+                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+                // `pid (name) T …`
+                stat.rsplit(')')
+                    .next()
+                    .is_some_and(|rest| rest.starts_with(" T"))
+            })
+        });
+    }
+
+    /// SIGCONT
+    pub fn cont(&self) {
+        self.signal("CONT");
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub fn kill(&self) {
+        let mut child = self.child.borrow_mut();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Starts it again on the same port after `kill`.
+    pub fn start_again(&self) {
+        let start = Instant::now();
+        loop {
+            *self.child.borrow_mut() = spawn(self.dir.path(), self.configured, Some(self.port()));
+            // It ends by itself when another process has taken the port for a moment.
+            if self.wait_for_port().is_some() {
+                return;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "nats-server did not start again:\n{}",
+                self.log()
+            );
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Another configuration for the next `start_again`; it must have had one from the beginning.
+    pub fn configure(&self, config: &str) {
+        assert!(
+            self.configured,
+            "this server was started without a configuration"
+        );
+        fs::write(self.dir.path().join("server.conf"), config).unwrap();
+    }
+
+    /// Everything that it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    #[track_caller]
+    fn signal(&self, signal: &str) {
+        assert!(
+            send_signal(self.child.borrow().id(), signal),
+            "nats-server is gone:\n{}",
+            self.log()
+        );
+    }
+
+    /// The port that it listens on, once it does; nothing when it ended instead.
+    fn wait_for_port(&self) -> Option<u16> {
+        let name = format!("nats-server_{}.ports", self.child.borrow().id());
+        let file = self.dir.path().join(name);
+        let start = Instant::now();
+        while start.elapsed() < PATIENCE {
+            if let Some(port) = read_port(&file)
+                && TcpStream::connect(("127.0.0.1", port)).is_ok()
+            {
+                return Some(port);
+            }
+            if self.child.borrow_mut().try_wait().unwrap().is_some() {
+                return None;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+        None
+    }
+}
+
+impl Drop for NatsServer {
+    fn drop(&mut self) {
+        let child = self.child.get_mut();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+}
+
+fn spawn(dir: &Path, configured: bool, port: Option<u16>) -> Child {
+    let port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
+    let mut command = Command::new(binary());
+    command.args(["-a", "127.0.0.1", "-p", &port, "--ports_file_dir", "."]);
+    command.args(["-l", "server.log"]);
+    if configured {
+        command.args(["-c", "server.conf"]);
+    }
+    command
+        .current_dir(dir)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    command.spawn().expect("nats-server can be started")
+}
+
+/// The ports file is JSON such as `{"nats": ["nats://127.0.0.1:4222"]}`; half a file is no file yet.
+fn read_port(file: &Path) -> Option<u16> {
+    let text = fs::read_to_string(file).ok()?;
+    let ports: Value = serde_json::from_str(&text).ok()?;
+    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("NATS_SERVER") {
+        return path.into();
+    }
+    let path = project().join(".work/venv/bin/nats-server");
+    assert!(
+        path.exists(),
+        "there is no {}: run scripts/install once, or set NATS_SERVER to the path of a nats-server",
+        path.display()
+    );
+    path
+}
