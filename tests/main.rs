@@ -21,6 +21,8 @@ mod cli;
 mod config;
 // Servers and networks that fail.
 mod faults;
+// The library's own front.
+mod library;
 // Log lines, metrics, and what must never be in them.
 mod logs;
 // Messages that are accepted: what is published.
@@ -41,7 +43,6 @@ mod signals;
 mod singer_cases;
 // STATE: its form, its order, and when it is printed.
 mod state;
-
 // Subjects and headers.
 mod subjects;
 
