@@ -11,6 +11,8 @@
 
 mod harness;
 
+// Logins and permissions.
+mod access;
 // Messages that are refused: where, why, and nothing valid lost.
 mod bad_messages;
 // BATCH messages and their files.
@@ -19,18 +21,20 @@ mod batch;
 mod cli;
 // Configuration files and the environment.
 mod config;
+// Generated documents, layers, and what the source must look like.
+mod docs;
 // Servers and networks that fail.
 mod faults;
+// Mutated input, settings and protocol lines.
+mod fuzz;
+// The harness itself, without the program.
+mod harness_works;
 // The library's own front.
 mod library;
-// Log lines, metrics, and what must never be in them.
+// Log lines, metrics, the progress line.
 mod logs;
 // Messages that are accepted: what is published.
 mod messages;
-// Generated documents, layers, and what the source must look like.
-mod docs;
-// Mutated input, settings and protocol lines.
-mod fuzz;
 // Connections and servers that break in the middle of much input.
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
@@ -45,6 +49,3 @@ mod singer_cases;
 mod state;
 // Subjects and headers.
 mod subjects;
-
-// The harness itself, without the program.
-mod harness_works;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::harness::{
-    Message, NatsServer, PATIENCE, Proxy, Random, Running, Subscriber, Target, heavy, schema,
-    state, wait_until,
+    Message, NatsServer, PATIENCE, Proxy, Random, Running, Subscriber, Target, heavy, record, say,
+    schema, state, wait_until,
 };
 
 const STREAMS: usize = 4;
@@ -164,7 +164,10 @@ fn kill_and_restart(test: &str, records: usize, kills: usize) {
         .prints_last(&format!(r#"{{"n": {records}}}"#));
     subscriber.settle();
     let tally = tally.lock().unwrap();
-    eprintln!("{test}: {} messages for {records} records", tally.total);
+    say(&format!(
+        "{test}: {} messages for {records} records",
+        tally.total
+    ));
     outcome.check(
         tally.has_first(records),
         &format!("every record arrives, not only {:?}", tally.next),
@@ -236,4 +239,48 @@ fn nothing_is_lost_when_the_connection_breaks_twenty_times() {
     subscriber.settle();
     outcome.check(seen.lock().unwrap().0 == RECORDS, "every record arrives");
     outcome.check(proxy.accepted() > 10, "it has connected again and again");
+}
+
+#[test]
+fn what_a_lost_connection_swallowed_is_sent_again_before_its_state_is_printed() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let proxy = Proxy::before(&server);
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", proxy.url())
+        .spawn();
+    run.send(schema("users", &[]) + &record("users", r#"{"id":1}"#) + &state("1"));
+    run.wait_for_line("1");
+    for id in 2..=10 {
+        // The program's PUB and PING are lost on the way, and no further message tells it so: only the
+        // connection that breaks while it waits. A client that connects again by itself and then takes
+        // its flush for done would confirm what nobody has.
+        proxy.swallow();
+        let lost = proxy.swallowed().len();
+        run.send(record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!("{id}")));
+        wait_until(
+            "the record and the PING behind it are lost",
+            PATIENCE,
+            || {
+                let swallowed = proxy.swallowed();
+                let swallowed = &swallowed[lost..];
+                let record = swallowed.find(&format!(r#"{{"id":{id}}}"#));
+                record.is_some_and(|at| swallowed[at..].contains("PING\r\n"))
+            },
+        );
+        assert_eq!(subscriber.count(), id - 1);
+        proxy.open();
+        proxy.cut();
+        run.wait_for_line(&id.to_string());
+        let messages = subscriber.messages();
+        assert_eq!(
+            messages.len(),
+            id,
+            "the record of a printed state has arrived"
+        );
+        assert_eq!(messages[id - 1].text(), format!(r#"{{"id":{id}}}"#));
+    }
+    run.end_input();
+    run.wait().succeeds();
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::harness::{NatsServer, Random, Subscriber, Target, heavy, record, schema, state};
+use crate::harness::{NatsServer, Random, Subscriber, Target, heavy, record, say, schema, state};
 
 /// The memory that the program may take, whatever it is given.
 const MOST_MEMORY_KIB: u64 = 60 * 1024;
@@ -63,10 +63,10 @@ fn ten_thousand_streams_are_kept_apart_within_the_memory_promised() {
         seen.lock().unwrap().iter().all(|rounds| *rounds == ROUNDS),
         "every record of every stream arrives",
     );
-    eprintln!(
+    say(&format!(
         "10,000 streams: peak memory {} KiB, took {:?}",
         outcome.peak_memory_kib, outcome.took
-    );
+    ));
     outcome.check(outcome.peak_memory_kib > 0, "memory was seen");
     outcome.check(
         outcome.peak_memory_kib < MOST_MEMORY_KIB,
@@ -151,10 +151,10 @@ fn a_gigabyte_through_a_server_that_pauses_takes_no_more_memory_than_promised() 
         next.load(Ordering::Relaxed) == records,
         "every record arrives",
     );
-    eprintln!(
+    say(&format!(
         "1 GB, {records} records, {pauses} pauses of the server: peak memory {} KiB, took {:?}",
         outcome.peak_memory_kib, outcome.took
-    );
+    ));
     outcome.check(pauses > 0, "the server was paused");
     outcome.check(outcome.peak_memory_kib > 0, "memory was seen");
     outcome.check(

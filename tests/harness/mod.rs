@@ -5,6 +5,7 @@
 //! every assertion is made. Nothing here knows a rule of the program; that is what the tests are for.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -72,6 +73,11 @@ pub fn wait_until(what: &str, patience: Duration, mut condition: impl FnMut() ->
         );
         thread::sleep(Duration::from_millis(2));
     }
+}
+
+/// Says something that is worth knowing of a test that passes, too, so not by way of what is captured.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Held by a test that keeps both processors busy for long, so that only one such test runs at a time.

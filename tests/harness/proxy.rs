@@ -18,6 +18,8 @@ enum Gate {
     Open,
     /// Answers of the server are held back; new connections wait.
     Hold,
+    /// The same, and what the program says is taken and thrown away.
+    Swallow,
     /// New connections are closed at once.
     Refuse,
     /// The proxy is dropped.
@@ -34,6 +36,14 @@ struct State {
     gate: Gate,
     links: Vec<Arc<Link>>,
     accepted: usize,
+    swallowed: Vec<u8>,
+}
+
+impl State {
+    /// Whether the program must hear nothing.
+    fn holds(&self) -> bool {
+        matches!(self.gate, Gate::Hold | Gate::Swallow)
+    }
 }
 
 /// One connection of the program's, and whether it was cut.
@@ -56,6 +66,7 @@ impl Proxy {
             gate: Gate::Open,
             links: Vec::new(),
             accepted: 0,
+            swallowed: Vec::new(),
         };
         let shared = Shared {
             gate: Mutex::new(state),
@@ -79,6 +90,16 @@ impl Proxy {
     /// From here on nothing that the server says reaches the program.
     pub fn hold(&self) {
         self.turn(Gate::Hold);
+    }
+
+    /// From here on neither side hears the other, and what the program says is lost.
+    pub fn swallow(&self) {
+        self.turn(Gate::Swallow);
+    }
+
+    /// What was swallowed.
+    pub fn swallowed(&self) -> String {
+        String::from_utf8_lossy(&self.shared.gate.lock().unwrap().swallowed).into_owned()
     }
 
     /// From here on new connections are closed at once.
@@ -130,7 +151,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         match state.gate {
             Gate::Gone => return,
             Gate::Refuse => continue,
-            Gate::Open | Gate::Hold => {}
+            Gate::Open | Gate::Hold | Gate::Swallow => {}
         }
         let link = Arc::new(Link {
             client,
@@ -145,7 +166,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(shared: &Arc<Shared>, link: &Arc<Link>) {
     let mut state = shared.gate.lock().unwrap();
-    while state.gate == Gate::Hold && !link.cut.load(Ordering::SeqCst) {
+    while state.holds() && !link.cut.load(Ordering::SeqCst) {
         state = shared.changed.wait(state).unwrap();
     }
     drop(state);
@@ -153,14 +174,16 @@ fn serve(shared: &Arc<Shared>, link: &Arc<Link>) {
         let _ = link.client.shutdown(Shutdown::Both);
         return;
     };
-    let (client_in, server_out) = (
-        link.client.try_clone().unwrap(),
+    let telling = (
+        Arc::clone(shared),
+        Arc::clone(link),
         server.try_clone().unwrap(),
     );
     thread::spawn(move || {
-        let _ = std::io::copy(&mut &client_in, &mut &server_out);
-        let _ = server_out.shutdown(Shutdown::Both);
-        let _ = client_in.shutdown(Shutdown::Both);
+        let (shared, link, server) = telling;
+        tell(&shared, &link, &server);
+        let _ = server.shutdown(Shutdown::Both);
+        let _ = link.client.shutdown(Shutdown::Both);
     });
     answer(shared, link, &server);
     let _ = server.shutdown(Shutdown::Both);
@@ -172,12 +195,28 @@ fn answer(shared: &Shared, link: &Link, mut server: &TcpStream) {
     let mut bytes = vec![0; 1 << 16];
     while let Ok(read @ 1..) = server.read(&mut bytes) {
         let mut state = shared.gate.lock().unwrap();
-        while state.gate == Gate::Hold && !link.cut.load(Ordering::SeqCst) {
+        while state.holds() && !link.cut.load(Ordering::SeqCst) {
             state = shared.changed.wait(state).unwrap();
         }
         if link.cut.load(Ordering::SeqCst) || (&link.client).write_all(&bytes[..read]).is_err() {
             return;
         }
         drop(state);
+    }
+}
+
+/// Hands on what the program says. It writes with empty hands: a server that is stopped may not take it.
+fn tell(shared: &Shared, link: &Link, mut server: &TcpStream) {
+    let mut bytes = vec![0; 1 << 16];
+    while let Ok(read @ 1..) = (&link.client).read(&mut bytes) {
+        let mut state = shared.gate.lock().unwrap();
+        let swallow = state.gate == Gate::Swallow;
+        if swallow {
+            state.swallowed.extend_from_slice(&bytes[..read]);
+        }
+        drop(state);
+        if !swallow && server.write_all(&bytes[..read]).is_err() {
+            return;
+        }
     }
 }

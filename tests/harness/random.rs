@@ -6,6 +6,8 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
+use super::say;
+
 /// The variable that fixes the seed.
 const SEED: &str = "TARGET_NATS_TEST_SEED";
 
@@ -21,7 +23,7 @@ impl Random {
                 .unwrap_or_else(|_| panic!("{SEED} is no number: {given}")),
             Err(_) => RandomState::new().build_hasher().finish(),
         };
-        eprintln!("{test}: {SEED}={seed}");
+        say(&format!("{test}: {SEED}={seed}"));
         Self(seed)
     }
 
