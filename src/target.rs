@@ -4,9 +4,9 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, select};
 
-use crate::broker::{Core, Delivery, Link};
+use crate::broker::{Core, Delivery, Link, RunEnd};
 use crate::error::{Error, Kind};
 use crate::input::{Pool, read_blocks};
 use crate::pipeline::{Counts, Input, Run};
@@ -47,6 +47,7 @@ use crate::singer::json::Scanner;
 pub struct Target {
     inputs: Sender<Input>,
     pool: Arc<Pool>,
+    run_end: RunEnd,
     flow: Mutex<Flow>,
 }
 
@@ -77,6 +78,7 @@ impl Target {
             shows_progress: false,
         }
         .prepare()?;
+        let run_end = run.run_end();
         let flow = thread::Builder::new()
             .name("flow".to_owned())
             .spawn(move || run.run(&source))
@@ -86,6 +88,7 @@ impl Target {
         Ok(Self {
             inputs,
             pool,
+            run_end,
             flow: Mutex::new(Flow::Running(flow)),
         })
     }
@@ -136,12 +139,14 @@ impl Target {
     /// Waits until everything that was fed before is confirmed.
     pub fn confirm(&self) -> Result<(), Error> {
         let (answer, confirmed) = crossbeam_channel::bounded(1);
-        let asked = self.inputs.send(Input::Confirm(answer)).is_ok();
-        if asked && confirmed.recv().is_ok() {
-            Ok(())
-        } else {
-            Err(self.failure())
+        if self.inputs.send(Input::Confirm(answer)).is_ok() {
+            // The question may stay in the channel of a run that has ended, so its end is waited for as well.
+            select! {
+                recv(confirmed) -> answer => if answer.is_ok() { return Ok(()) },
+                recv(self.run_end) -> _ => {}
+            }
         }
+        confirmed.try_recv().map_err(|_| self.failure())
     }
 
     /// Ends the run: waits until everything is confirmed and the last state was handed to `on_state`.

@@ -29,6 +29,8 @@ mod faults;
 mod fuzz;
 // The harness itself, without the program.
 mod harness_works;
+// The library's own front.
+mod library;
 // Log lines, metrics, the progress line.
 mod logs;
 // Messages that are accepted: what is published.

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::client::Generation;
 use super::link::Link;
-use super::{Delivery, Limits, Lost, Notice};
+use super::{Delivery, Limits, Lost, Notice, RunEnd};
 use crate::error::Error;
 use crate::route::Route;
 
@@ -31,8 +31,8 @@ impl Core {
 }
 
 impl Delivery for Core {
-    fn connect(&mut self) -> Result<Limits, Error> {
-        let generation = self.link.generation(self.generation.take())?;
+    fn connect(&mut self, run_end: &RunEnd) -> Result<Limits, Error> {
+        let generation = self.link.generation(self.generation.take(), run_end)?;
         // A new channel: late notices of the lost generation go nowhere.
         (self.sender, self.notices) = crossbeam_channel::unbounded();
         generation.watch(self.sender.clone());

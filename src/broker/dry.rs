@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use crossbeam_channel::{Receiver, Sender};
 use serde_json::{Map, Value};
 
-use super::{Delivery, Limits, Lost, Notice};
+use super::{Delivery, Limits, Lost, Notice, RunEnd};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::route::headers::Headers;
@@ -40,7 +40,7 @@ impl Dry {
 }
 
 impl Delivery for Dry {
-    fn connect(&mut self) -> Result<Limits, Error> {
+    fn connect(&mut self, _run_end: &RunEnd) -> Result<Limits, Error> {
         match self.failure.take() {
             Some(failure) => Err(failure),
             None => Ok(Limits {

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::RecvTimeoutError;
+
+use super::RunEnd;
 use super::client::Generation;
 use super::info::{Info, load_info};
 use crate::error::{Error, Kind};
@@ -55,6 +58,7 @@ impl Link {
     pub(super) fn generation(
         &self,
         lost: Option<Arc<Generation>>,
+        run_end: &RunEnd,
     ) -> Result<Arc<Generation>, Error> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(current) = &state.current
@@ -76,11 +80,11 @@ impl Link {
             None => Some(Instant::now() + self.connect_timeout),
             Some(before) => {
                 log::warn!("the connection to NATS is lost; connecting again");
-                thread::sleep(CONNECT_INTERVAL.saturating_sub(before.elapsed()));
+                pause(CONNECT_INTERVAL.saturating_sub(before.elapsed()), run_end)?;
                 None
             }
         };
-        let generation = Arc::new(self.open_any(deadline)?.generation);
+        let generation = Arc::new(self.open_any(deadline, run_end)?.generation);
         state.last_connected = Some(Instant::now());
         state.current = Some(Arc::clone(&generation));
         Ok(generation)
@@ -89,7 +93,8 @@ impl Link {
     /// Connects for a look at the server and its speed: for `--check`.
     pub(crate) fn look(&self) -> Result<Sight, Error> {
         let start = Instant::now();
-        let opened = self.open_any(Some(start + self.connect_timeout))?;
+        let deadline = start + self.connect_timeout;
+        let opened = self.open_any(Some(deadline), &crossbeam_channel::never())?;
         let Opened {
             address,
             info,
@@ -112,8 +117,8 @@ impl Link {
     }
 
     /// Tries the servers in their order, again and again until the deadline.
-    fn open_any(&self, deadline: Option<Instant>) -> Result<Opened, Error> {
-        let mut pause = FIRST_PAUSE;
+    fn open_any(&self, deadline: Option<Instant>, run_end: &RunEnd) -> Result<Opened, Error> {
+        let mut wait = FIRST_PAUSE;
         loop {
             let mut last = None;
             for server in &self.servers {
@@ -129,15 +134,15 @@ impl Link {
                 }
             }
             if let Some(deadline) = deadline
-                && Instant::now() + pause >= deadline
+                && Instant::now() + wait >= deadline
             {
                 let seconds = self.connect_timeout.as_secs_f64();
                 let what = format!("no NATS server could be reached in {seconds} seconds");
                 let cause = last.map(|error| error.to_string()).unwrap_or_default();
                 return Err(Error::new(Kind::Unavailable, what).cause(cause));
             }
-            thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            pause(wait, run_end)?;
+            wait = (wait * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -172,6 +177,18 @@ pub(crate) struct Sight {
     pub(crate) connect_time: Duration,
     pub(crate) max_payload_bytes: usize,
     pub(crate) round_trip: Duration,
+}
+
+/// Waits, unless the run ends.
+fn pause(time: Duration, run_end: &RunEnd) -> Result<(), Error> {
+    match run_end.recv_timeout(time) {
+        Err(RecvTimeoutError::Timeout) => Ok(()),
+        Err(RecvTimeoutError::Disconnected) => Err(Error::new(
+            Kind::Unavailable,
+            "the run has ended while it was connecting",
+        )),
+        Ok(never) => match never {},
+    }
 }
 
 /// Tries every address that a server's name has.

@@ -8,6 +8,8 @@
 //!   unconfirmed was published again.
 //! - [`Delivery::publish`] may block, since a socket does; so it is called by threads that can be abandoned.
 
+use std::convert::Infallible;
+
 use crossbeam_channel::Receiver;
 
 use crate::error::Error;
@@ -36,6 +38,9 @@ pub(crate) enum Notice {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Lost;
 
+/// Closed when the run has ended: nobody waits for a connection any more.
+pub(crate) type RunEnd = Receiver<Infallible>;
+
 /// What the server at the other end allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -45,11 +50,12 @@ pub(crate) struct Limits {
 
 /// One way of delivering messages, as one worker uses it.
 pub(crate) trait Delivery: Send {
-    /// Connects, at first and after each loss. Blocks until it has, or until it is known that it cannot.
+    /// Connects, at first and after each loss. Blocks until it has, until it is known that it cannot, or
+    /// until the run has ended.
     ///
     /// Fails with `Refused` or `Config` where the server will not have us, with `Unavailable` where no
     /// first connection was had in time.
-    fn connect(&mut self) -> Result<Limits, Error>;
+    fn connect(&mut self, run_end: &RunEnd) -> Result<Limits, Error>;
 
     /// Hands one message to the connection. That says nothing of its arrival.
     fn publish(&mut self, route: &Route, payload: &[u8]) -> Result<(), Lost>;

@@ -1,5 +1,6 @@
 //! Messages to work: what each Singer message does. Waiting is not done here (`wait.rs`).
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -15,7 +16,7 @@ use super::streams::{Stream, Streams};
 use super::wait::Clocks;
 use super::worker::{Event, Worker};
 use super::{Counts, Input, Run};
-use crate::broker::Limits;
+use crate::broker::{Limits, RunEnd};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Error, Kind};
 use crate::input::{Block, Pool, read_blocks};
@@ -53,6 +54,9 @@ pub(crate) struct Flow {
     pub(super) clocks: Clocks,
     /// A worker has failed or was given up: nothing more will be confirmed.
     pub(super) is_broken: bool,
+    run_end: RunEnd,
+    /// Dropped with the flow, which closes `run_end`.
+    _alive: Sender<Infallible>,
 }
 
 /// A worker as the flow sees it.
@@ -66,6 +70,7 @@ impl Flow {
     pub(super) fn new(mut run: Run) -> Result<Self, Error> {
         let routes = Routes::compile(&run.settings)?;
         let sink = std::mem::replace(&mut run.sink, Box::new(|_| Ok(())));
+        let (alive, run_end) = crossbeam_channel::bounded(0);
         let (event_sender, events) = crossbeam_channel::bounded(EVENTS);
         Ok(Self {
             routes,
@@ -80,8 +85,15 @@ impl Flow {
             state_out: StateOut::start(sink)?,
             clocks: Clocks::start(),
             is_broken: false,
+            run_end,
+            _alive: alive,
             run,
         })
+    }
+
+    /// Closed when the flow has ended.
+    pub(crate) fn run_end(&self) -> RunEnd {
+        self.run_end.clone()
     }
 
     /// Runs until the source ends and everything is confirmed, or until the first error.
@@ -236,7 +248,8 @@ impl Flow {
             let (inbox, parts) = crossbeam_channel::bounded(INBOX_PARTS);
             let delivery = (self.run.deliveries)(index);
             let events = self.event_sender.clone();
-            let worker = Worker::new(index, parts, events, delivery, &self.run.settings);
+            let end = self.run_end.clone();
+            let worker = Worker::new(index, parts, events, delivery, end, &self.run.settings);
             spawn(format!("worker-{index}"), move || worker.run())?;
             self.lanes.push(Lane {
                 inbox,

@@ -18,7 +18,7 @@ const BUSY_CORES: usize = 2;
 /// be one or to be taken.
 pub(super) fn parse_block<'a>(
     block: &'a Block,
-    mut take: impl FnMut(Result<Message<'a>, Error>) -> Result<(), Error>,
+    take: impl FnMut(Result<Message<'a>, Error>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let bytes = block.bytes();
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);

@@ -10,7 +10,7 @@
 use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::part::Part;
-use crate::broker::{Delivery, Limits, Lost, Notice};
+use crate::broker::{Delivery, Limits, Lost, Notice, RunEnd};
 use crate::error::{Error, Kind};
 use crate::replay::Window;
 use crate::settings::Settings;
@@ -36,8 +36,11 @@ pub(super) struct Worker {
     inbox: Receiver<Part>,
     events: Sender<Event>,
     delivery: Box<dyn Delivery>,
+    run_end: RunEnd,
     window: Window<Part>,
     limits: Limits,
+    /// The connection is gone, and there was nothing to send again: the next part connects.
+    is_lost: bool,
     /// Up to which part a confirmation was asked for, and up to which one was had.
     asked: u64,
     confirmed: u64,
@@ -49,6 +52,7 @@ impl Worker {
         inbox: Receiver<Part>,
         events: Sender<Event>,
         delivery: Box<dyn Delivery>,
+        run_end: RunEnd,
         settings: &Settings,
     ) -> Self {
         Self {
@@ -56,10 +60,12 @@ impl Worker {
             inbox,
             events,
             delivery,
+            run_end,
             window: Window::new(settings.max_in_flight, settings.max_in_flight_bytes),
             limits: Limits {
                 max_payload_bytes: 0,
             },
+            is_lost: false,
             asked: 0,
             confirmed: 0,
         }
@@ -73,7 +79,7 @@ impl Worker {
     }
 
     fn work(&mut self) -> Result<(), Error> {
-        self.limits = self.delivery.connect()?;
+        self.limits = self.delivery.connect(&self.run_end)?;
         self.tell(Event::Connected(self.limits));
         let mut is_open = true;
         while is_open || !self.window.is_empty() {
@@ -91,7 +97,7 @@ impl Worker {
                 },
                 recv(self.delivery.notices()) -> notice => match notice {
                     Ok(Notice::Confirmed(part)) => self.confirm(part),
-                    Ok(Notice::Lost) | Err(_) => self.reconnect()?,
+                    Ok(Notice::Lost) | Err(_) => self.lose()?,
                 },
             }
         }
@@ -111,7 +117,11 @@ impl Worker {
     }
 
     fn take_on(&mut self, part: Part) -> Result<(), Error> {
-        let outcome = publish(self.delivery.as_mut(), self.limits, &part);
+        let outcome = if self.is_lost {
+            Err(Break::Lost)
+        } else {
+            publish(self.delivery.as_mut(), self.limits, &part)
+        };
         let (messages, bytes) = (part.messages(), part.payload_bytes());
         self.window.push(part, messages, bytes);
         match outcome {
@@ -132,10 +142,20 @@ impl Worker {
         });
     }
 
+    /// Connects again at once only if something is unconfirmed.
+    fn lose(&mut self) -> Result<(), Error> {
+        if self.window.is_empty() {
+            self.is_lost = true;
+            return Ok(());
+        }
+        self.reconnect()
+    }
+
     /// Connects, and publishes all that is unconfirmed again, until both have worked.
     fn reconnect(&mut self) -> Result<(), Error> {
         loop {
-            self.limits = self.delivery.connect()?;
+            self.limits = self.delivery.connect(&self.run_end)?;
+            self.is_lost = false;
             self.asked = self.confirmed;
             let messages: usize = self.window.iter().map(Part::messages).sum();
             log::info!("connected to NATS again; {messages} unconfirmed messages are sent again");
