@@ -49,3 +49,7 @@ mod singer_cases;
 mod state;
 // Subjects and headers.
 mod subjects;
+// What is waited for, and how long.
+mod waits;
+// Windows, workers and connections of every size.
+mod windows;

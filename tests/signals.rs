@@ -117,6 +117,41 @@ fn sigterm_in_full_flow_ends_the_run_with_the_newest_confirmed_state() {
 }
 
 #[test]
+fn sigterm_in_the_middle_of_a_large_batch_ends_the_run_promptly() {
+    let server = NatsServer::start();
+    let subscriber = Subscriber::each(&server, |_| ());
+    let rows: String = (0..2_000_000)
+        .map(|id| format!("{{\"id\":{id}}}\n"))
+        .collect();
+    let target = Target::new().server(&server).file("rows", rows);
+    let batch = format!(
+        r#"{{"type":"BATCH","stream":"users","encoding":{{"format":"jsonl"}},"manifest":["{}"]}}"#,
+        target.path("rows")
+    );
+    let mut run = target.spawn();
+    run.send(
+        schema("users", &[]) + &record("users", "{}") + &state("1") + &batch + "\n" + &state("2"),
+    );
+    subscriber.wait_for(1000);
+    let sent = Instant::now();
+    run.signal("TERM");
+    wait_until("it has ended", PATIENCE, || run.has_ended());
+    let took = sent.elapsed();
+    let outcome = run.wait();
+    outcome.dies_by(SIGTERM).prints("1\n");
+    outcome.check(took < PROMPT, "it ends promptly");
+}
+
+#[test]
+fn sigterm_ends_a_dry_run_too() {
+    let mut run = Target::new().args(["--dry-run"]).spawn();
+    run.send(schema("users", &[]) + &record("users", "{}"));
+    run.wait_for_line("users\t{}\t{}");
+    run.signal("TERM");
+    run.wait().dies_by(SIGTERM).prints("users\t{}\t{}\n");
+}
+
+#[test]
 fn sigterm_while_the_server_is_stopped_ends_in_bounded_time_without_a_state() {
     let server = NatsServer::start();
     let mut run = Target::new().server(&server).spawn();
