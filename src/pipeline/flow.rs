@@ -20,7 +20,7 @@ use crate::broker::{Limits, RunEnd};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Error, Kind};
 use crate::input::{Block, Pool, read_blocks};
-use crate::route::Routes;
+use crate::route::{Routed, Routes};
 use crate::singer::batch::Batch;
 use crate::singer::guide::Shape;
 use crate::singer::json::Scanner;
@@ -198,17 +198,18 @@ impl Flow {
                 let root = self.run.settings.batch_root.as_deref();
                 let batch = Batch::parse(encoding, manifest, root)
                     .map_err(|error| error.stream(&**stream))?;
-                self.find(stream)?;
+                let place = self.place(stream)?;
                 // The rows come behind what this block has brought before them.
                 self.hand_out(block)?;
-                self.take_batch(stream, &batch)
+                self.take_batch(place, &batch)
                     .map_err(|error| error.stream(&**stream))
             }
         }
     }
 
-    fn find(&mut self, name: &str) -> Result<&mut Stream, Error> {
-        self.streams.find(name).ok_or_else(|| {
+    /// Where a declared stream stands.
+    fn place(&mut self, name: &str) -> Result<usize, Error> {
+        self.streams.place(name).ok_or_else(|| {
             let what = "a message came before a SCHEMA of its stream; check that the tap follows the Singer spec";
             Error::new(Kind::Input, what).stream(name)
         })
@@ -216,7 +217,8 @@ impl Flow {
 
     fn take_schema(&mut self, name: &str, schema: Schema) -> Result<(), Error> {
         let keys = schema.key_properties();
-        if let Some(known) = self.streams.find(name) {
+        if let Some(place) = self.streams.place(name) {
+            let known = self.streams.at(place);
             let change = match known.schema.change_to(&schema) {
                 Change::None => return Ok(()),
                 Change::Schema => "Schema has",
@@ -266,55 +268,43 @@ impl Flow {
         shape: Shape,
         block: &Arc<Block>,
     ) -> Result<(), Error> {
-        let stream = self.find(name)?;
+        let place = self.place(name)?;
         if record == "null" {
             return Ok(());
         }
         check_record(record).map_err(|error| error.stream(name))?;
-        if let Some(key) = stream.schema.missing_key(record) {
+        let schema = &mut self.streams.at(place).schema;
+        if let Some(key) = schema.missing_key(record) {
             let what = "Record is missing one or more key_properties";
             return Err(Error::new(Kind::Input, what).stream(name).field(key));
         }
-        for field in stream.schema.undeclared_fields(record, shape) {
+        for field in schema.undeclared_fields(record, shape) {
             log::warn!(target: &logger(name), "No schema for record field '{field}'");
         }
-        self.push(name, record, block)
+        self.push(place, record, block)
     }
 
-    /// Adds a record to its worker's part.
-    fn push(&mut self, name: &str, record: &str, block: &Arc<Block>) -> Result<(), Error> {
+    /// Adds a record of the stream at this place to its worker's part.
+    fn push(&mut self, place: usize, record: &str, block: &Block) -> Result<(), Error> {
         let limits = match self.limits {
             Some(limits) => limits,
             // Only now: a stream without records needs no server.
             None => self.await_connection()?,
         };
-        let Some(stream) = self.streams.find(name) else {
-            return self.find(name).map(drop);
-        };
+        let stream = self.streams.at(place);
         let builder = &mut self.lanes[stream.worker].builder;
-        let own = match stream.route.constant() {
-            Some(Ok(_)) => None,
-            Some(Err(error)) => return Err(error.clone()),
-            None => Some(stream.route.render(record)?),
-        };
-        let shared = stream
-            .route
-            .constant()
-            .and_then(|route| route.as_ref().ok());
-        let Some(route) = own.as_ref().or(shared) else {
-            return Ok(());
-        };
+        let route = stream.route.route(record)?;
         let bytes = route.message_bytes(record.len());
         if bytes > limits.max_payload_bytes {
             let what = format!(
                 "a record makes a message of {bytes} bytes, and the server takes {} (max_payload)",
                 limits.max_payload_bytes
             );
-            return Err(Error::new(Kind::Refused, what).stream(name));
+            return Err(Error::new(Kind::Refused, what).stream(&*stream.name));
         }
-        match own {
-            Some(route) => builder.push_own(block, record, route),
-            None => builder.push_shared(block, record, route, &mut stream.slot),
+        match route {
+            Routed::Shared(route) => builder.push_shared(block, record, route, &mut stream.slot),
+            Routed::Own(route) => builder.push_own(block, record, route),
         }
         stream.records += 1;
         self.counts.published += 1;
@@ -335,7 +325,7 @@ impl Flow {
     }
 
     fn take_activate_version(&mut self, name: &str, version: Option<&str>) -> Result<(), Error> {
-        self.find(name)?;
+        self.place(name)?;
         if !self.run.settings.process_activate_version_messages {
             log::warn!("`ACTIVATE_VERSION` messages are not enabled for '{name}'. Ignoring.");
         } else if version.is_none() {
@@ -350,11 +340,11 @@ impl Flow {
         Ok(())
     }
 
-    fn take_batch(&mut self, name: &str, batch: &Batch) -> Result<(), Error> {
+    fn take_batch(&mut self, place: usize, batch: &Batch) -> Result<(), Error> {
         for path in &batch.files {
             let rows = open_rows(path, batch.gzip)?;
             let mut row = 0;
-            let place = |error: Error, row: u64| {
+            let of_row = |error: Error, row: u64| {
                 let text = error.to_string();
                 let what = format!("row {row} of the BATCH file {}", path.display());
                 Error::new(error.kind(), what).cause(text)
@@ -363,11 +353,11 @@ impl Flow {
                 match input {
                     Input::Block(block) => {
                         let block = Arc::new(block);
-                        let outcome = self.take_rows(name, &block, &mut row);
-                        let outcome = outcome.map_err(|error| place(error, row));
+                        let outcome = self.take_rows(place, &block, &mut row);
+                        let outcome = outcome.map_err(|error| of_row(error, row));
                         self.hand_out(&block).and(outcome)?;
                     }
-                    Input::Failed(error) => return Err(place(error, row + 1)),
+                    Input::Failed(error) => return Err(of_row(error, row + 1)),
                     Input::Confirm(_) => {}
                 }
             }
@@ -377,7 +367,7 @@ impl Flow {
     }
 
     /// Publishes rows of a BATCH file. As in the SDK they are taken as they are: keys are not asked for.
-    fn take_rows(&mut self, name: &str, block: &Arc<Block>, row: &mut u64) -> Result<(), Error> {
+    fn take_rows(&mut self, place: usize, block: &Block, row: &mut u64) -> Result<(), Error> {
         let text = str::from_utf8(block.bytes()).map_err(|_| {
             *row += 1;
             Error::new(Kind::Input, "not valid UTF-8, here or in a row soon after")
@@ -390,7 +380,7 @@ impl Flow {
                 .and_then(|record| scanner.end().map(|()| record))
                 .map_err(|fault| describe_fault(line, fault))?;
             check_record(record)?;
-            self.push(name, record, block)?;
+            self.push(place, record, block)?;
         }
         Ok(())
     }

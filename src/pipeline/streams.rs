@@ -28,7 +28,8 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn find(&mut self, name: &str) -> Option<&mut Stream> {
+    /// Where a stream stands, for [`Streams::at`].
+    pub(super) fn place(&mut self, name: &str) -> Option<usize> {
         // Records of one stream come in runs.
         if self
             .all
@@ -37,7 +38,11 @@ impl Streams {
         {
             self.last = *self.places.get(name)?;
         }
-        self.all.get_mut(self.last)
+        Some(self.last)
+    }
+
+    pub(super) fn at(&mut self, place: usize) -> &mut Stream {
+        &mut self.all[place]
     }
 
     pub(super) fn add(&mut self, stream: Stream) {

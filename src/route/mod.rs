@@ -3,6 +3,7 @@
 //! [`Routes`] is compiled once a run, [`StreamRoute`] once a stream. A stream whose templates name no field
 //! of the record has one [`Route`] that all its messages share.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use self::headers::Headers;
@@ -110,14 +111,22 @@ pub(crate) struct StreamRoute {
     constant: Option<Result<Arc<Route>, Error>>,
 }
 
+/// A record's route: the one that the stream's records share, or one of its own.
+pub(crate) enum Routed<'a> {
+    Shared(&'a Arc<Route>),
+    Own(Arc<Route>),
+}
+
 impl StreamRoute {
-    /// The route that all records share, if they do.
-    pub(crate) fn constant(&self) -> Option<&Result<Arc<Route>, Error>> {
-        self.constant.as_ref()
+    /// The route of a record, which must have been scanned before. Fails with [`Kind::Input`].
+    pub(crate) fn route(&self, record: &str) -> Result<Routed<'_>, Error> {
+        match &self.constant {
+            Some(constant) => constant.as_ref().map(Routed::Shared).map_err(Error::clone),
+            None => self.render(record).map(Routed::Own),
+        }
     }
 
-    /// Renders the route of a record, which must have been scanned before. Fails with [`Kind::Input`].
-    pub(crate) fn render(&self, record: &str) -> Result<Arc<Route>, Error> {
+    fn render(&self, record: &str) -> Result<Arc<Route>, Error> {
         let scope = Scope {
             stream: &self.stream,
             key_properties: &self.key_properties,
@@ -126,6 +135,17 @@ impl StreamRoute {
         let subject = Subject::render(&self.subject, &scope, self.invalid)?;
         let headers = Headers::render(&self.headers, &scope)?;
         Ok(Arc::new(Route { subject, headers }))
+    }
+}
+
+impl Deref for Routed<'_> {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        match self {
+            Self::Shared(route) => route,
+            Self::Own(route) => route,
+        }
     }
 }
 
@@ -145,11 +165,7 @@ mod tests {
     fn route(settings: &str, stream: &str, record: &str) -> (String, String) {
         let keys = ["id".to_owned(), "b".to_owned()];
         let stream = routes(settings).unwrap().compile_stream(stream, &keys);
-        let route = match stream.constant() {
-            Some(route) => route.clone(),
-            None => stream.render(record),
-        };
-        match route {
+        match stream.route(record) {
             Ok(route) => {
                 let headers = route.headers.as_ref().map(Headers::to_string);
                 (route.subject.to_string(), headers.unwrap_or_default())
