@@ -171,36 +171,6 @@ fn description(setting: &Setting) -> String {
     }
 }
 
-/// The README's section: a table for every group. Only the test that keeps the README needs it.
-#[cfg(test)]
-pub(crate) fn render_readme() -> String {
-    let mut text = String::new();
-    for group in Group::ALL {
-        let _ = write!(
-            text,
-            "### {}\n\n| setting | type | default | meaning |\n|---|---|---|---|\n",
-            group.heading()
-        );
-        for setting in TABLE.iter().filter(|setting| setting.group == group) {
-            let default = setting.default.map(code).unwrap_or_default();
-            let mut meaning = description(setting);
-            if let Some(example) = setting.example {
-                let _ = write!(meaning, " Example: {}", code(example));
-            }
-            let _ = writeln!(
-                text,
-                "| `{}` | {} | {} | {} |",
-                setting.key,
-                table_cell(&range(setting.kind)),
-                table_cell(&default),
-                table_cell(&meaning),
-            );
-        }
-        text.push('\n');
-    }
-    text
-}
-
 /// The type, with what it is limited to.
 fn range(kind: ValueKind) -> String {
     match kind {
@@ -399,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn help_and_readme_fit_their_place() {
+    fn help_fits_its_place() {
         let help = render_help();
         assert!(
             help.lines().all(|line| line.chars().count() < HELP_WIDTH),
@@ -407,7 +377,6 @@ mod tests {
         );
         for setting in TABLE {
             check_contains(&help, setting.key);
-            check_contains(&render_readme(), &format!("\n| `{}` | ", setting.key));
         }
         assert_eq!(table_cell("a|b\nc"), "a\\|b<BR/>c");
     }
