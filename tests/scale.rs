@@ -162,3 +162,39 @@ fn a_gigabyte_through_a_server_that_pauses_takes_no_more_memory_than_promised() 
         "memory stays within its bound",
     );
 }
+
+#[test]
+fn fields_that_nobody_declared_and_that_never_come_twice_take_no_memory() {
+    const RECORDS: usize = 300_000;
+    let _turn = heavy();
+    let server = patient_server();
+    let mut subscriber = Subscriber::each(&server, |_| ());
+    let outcome = Target::new()
+        .server(&server)
+        .env("TARGET_NATS_LOGLEVEL", "ERROR")
+        .deadline(Duration::from_secs(170))
+        .generated(|stdin| {
+            let mut stdin = BufWriter::with_capacity(1 << 18, stdin);
+            stdin.write_all(schema("events", &[]).as_bytes())?;
+            // As a tap does that puts an id or a time into the name of a field.
+            let name = "measured_".repeat(25);
+            for number in 0..RECORDS {
+                let line = record("events", &format!(r#"{{"{name}{number}":1}}"#));
+                stdin.write_all(line.as_bytes())?;
+            }
+            stdin.write_all(state("1").as_bytes())?;
+            stdin.flush()
+        })
+        .run();
+    outcome.succeeds().prints("1\n");
+    subscriber.settle();
+    outcome.check(subscriber.count() == RECORDS, "every record arrives");
+    say(&format!(
+        "{RECORDS} undeclared fields: peak memory {} KiB, took {:?}",
+        outcome.peak_memory_kib, outcome.took
+    ));
+    outcome.check(
+        outcome.peak_memory_kib < MOST_MEMORY_KIB,
+        "memory stays within its bound",
+    );
+}

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    NatsServer, PATIENCE, Running, Subscriber, Target, arrived, record, schema, state, wait_until,
+    NatsServer, PATIENCE, Proxy, Running, Subscriber, Target, arrived, record, schema, state,
+    wait_until,
 };
 
 const SIGTERM: i32 = 15;
@@ -47,6 +48,7 @@ fn an_outage_longer_than_the_first_connection_may_take_is_survived() {
     let mut run = Target::new()
         .server(&server)
         .setting("connect_timeout_seconds", 1)
+        .setting("workers", 1)
         .spawn();
     run.send(schema("users", &[]) + &numbered(1));
     run.wait_for_line("1");
@@ -60,12 +62,41 @@ fn an_outage_longer_than_the_first_connection_may_take_is_survived() {
 }
 
 #[test]
+fn a_second_connection_that_is_late_does_not_end_a_run_that_has_its_first() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let proxy = Proxy::before(&server);
+    // A look at the server and a connection for each of two; one of the two gets no further than its look.
+    proxy.let_in(3);
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", proxy.url())
+        .setting("workers", 2)
+        .setting("connections", 2)
+        .setting("connect_timeout_seconds", 1)
+        .spawn();
+    let streams = ["a", "b", "c", "d"];
+    let declared: String = streams.iter().map(|stream| schema(stream, &[])).collect();
+    let records: String = streams.iter().map(|stream| record(stream, "{}")).collect();
+    run.send(declared + &records + &state("1"));
+    subscriber.wait_for(1);
+    lives(&mut run, 3);
+    proxy.let_in(usize::MAX);
+    run.wait_for_line("1");
+    run.end_input();
+    run.wait().succeeds().prints("1\n");
+    subscriber.settle();
+    assert_eq!(subscriber.count(), streams.len());
+}
+
+#[test]
 fn an_outage_while_nothing_is_outstanding_is_survived_however_long() {
     let server = NatsServer::start();
     let mut run = Target::new()
         .server(&server)
         .setting("confirm_timeout_seconds", 1)
         .setting("connect_timeout_seconds", 1)
+        .setting("workers", 1)
         .spawn();
     run.send(schema("users", &[]) + &numbered(1));
     run.wait_for_line("1");

@@ -36,6 +36,8 @@ struct State {
     gate: Gate,
     links: Vec<Arc<Link>>,
     accepted: usize,
+    /// Connections behind this many wait.
+    let_in: usize,
     swallowed: Vec<u8>,
 }
 
@@ -49,6 +51,8 @@ impl State {
 /// One connection of the program's, and whether it was cut.
 struct Link {
     client: TcpStream,
+    /// How many connections there have been with this one.
+    number: usize,
     cut: AtomicBool,
 }
 
@@ -66,6 +70,7 @@ impl Proxy {
             gate: Gate::Open,
             links: Vec::new(),
             accepted: 0,
+            let_in: usize::MAX,
             swallowed: Vec::new(),
         };
         let shared = Shared {
@@ -100,6 +105,12 @@ impl Proxy {
     /// What was swallowed.
     pub fn swallowed(&self) -> String {
         String::from_utf8_lossy(&self.shared.gate.lock().unwrap().swallowed).into_owned()
+    }
+
+    /// The first so many connections are let in, and all behind them have to wait.
+    pub fn let_in(&self, connections: usize) {
+        self.shared.gate.lock().unwrap().let_in = connections;
+        self.shared.changed.notify_all();
     }
 
     /// From here on new connections are closed at once.
@@ -155,6 +166,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
         }
         let link = Arc::new(Link {
             client,
+            number: state.accepted,
             cut: AtomicBool::new(false),
         });
         state.links.push(Arc::clone(&link));
@@ -166,7 +178,7 @@ fn accept(listener: &TcpListener, shared: &Arc<Shared>) {
 
 fn serve(shared: &Arc<Shared>, link: &Arc<Link>) {
     let mut state = shared.gate.lock().unwrap();
-    while state.holds() && !link.cut.load(Ordering::SeqCst) {
+    while (state.holds() || link.number > state.let_in) && !link.cut.load(Ordering::SeqCst) {
         state = shared.changed.wait(state).unwrap();
     }
     drop(state);
