@@ -165,7 +165,15 @@ impl Drop for NatsServer {
 
 fn spawn(dir: &Path, configured: bool, port: Option<u16>) -> Child {
     let port = port.map_or_else(|| "-1".to_owned(), |port| port.to_string());
-    let mut command = Command::new(binary());
+    // Where there is such a program, the server dies with the test's thread even if that is killed.
+    let guard = Path::new("/usr/bin/setpriv");
+    let mut command = if guard.exists() {
+        let mut command = Command::new(guard);
+        command.args(["--pdeathsig", "KILL"]).arg(binary());
+        command
+    } else {
+        Command::new(binary())
+    };
     command.args(["-a", "127.0.0.1", "-p", &port, "--ports_file_dir", "."]);
     command.args(["-l", "server.log"]);
     if configured {
