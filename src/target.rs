@@ -192,8 +192,10 @@ pub(crate) fn input_pool(settings: &Settings) -> Arc<Pool> {
 pub(crate) fn nats_deliveries(
     settings: &Settings,
 ) -> Box<dyn Fn(usize) -> Box<dyn Delivery> + Send> {
-    let links: Vec<_> = (0..settings.connections)
-        .map(|_| Link::new(settings))
+    let first = Link::new(settings);
+    let others: Vec<_> = (1..settings.connections)
+        .map(|_| first.sibling(settings))
         .collect();
+    let links: Vec<_> = std::iter::once(first).chain(others).map(Arc::new).collect();
     Box::new(move |worker| Box::new(Core::new(Arc::clone(&links[worker % links.len()]))))
 }

@@ -4,6 +4,7 @@
 //! takes too long.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub(crate) struct Link {
     name: String,
     connect_timeout: Duration,
     confirm_timeout: Duration,
+    /// Whether any link of the run has connected: from then on the watchdog decides when to give up.
+    was_connected: Arc<AtomicBool>,
     state: Mutex<State>,
 }
 
@@ -41,17 +44,26 @@ struct State {
 }
 
 impl Link {
-    pub(crate) fn new(settings: &Settings) -> Arc<Self> {
-        Arc::new(Self {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
             servers: settings.nats_urls.clone(),
             name: settings.connection_name.clone(),
             connect_timeout: settings.connect_timeout,
             confirm_timeout: settings.confirm_timeout,
+            was_connected: Arc::default(),
             state: Mutex::default(),
-        })
+        }
     }
 
-    /// The current generation, or a new one if that is `lost`. Blocks while it connects: for the first
+    /// Another link of the same run.
+    pub(crate) fn sibling(&self, settings: &Settings) -> Self {
+        Self {
+            was_connected: Arc::clone(&self.was_connected),
+            ..Self::new(settings)
+        }
+    }
+
+    /// The current generation, or a new one if that is `lost`. Blocks while it connects: for the run's first
     /// connection up to the time-out, later without end (the run's watchdog knows when to give up).
     ///
     /// Fails with `Unavailable`, `Refused` or `Internal`.
@@ -76,15 +88,12 @@ impl Link {
         // Let go of: a lost generation ends when its last user does.
         state.current = None;
         drop(lost);
-        let deadline = match state.last_connected {
-            None => Some(Instant::now() + self.connect_timeout),
-            Some(before) => {
-                log::warn!("the connection to NATS is lost; connecting again");
-                pause(CONNECT_INTERVAL.saturating_sub(before.elapsed()), run_end)?;
-                None
-            }
-        };
-        let generation = Arc::new(self.open_any(deadline, run_end)?.generation);
+        if let Some(before) = state.last_connected {
+            log::warn!("the connection to NATS is lost; connecting again");
+            pause(CONNECT_INTERVAL.saturating_sub(before.elapsed()), run_end)?;
+        }
+        let generation = Arc::new(self.open_any(run_end)?.generation);
+        self.was_connected.store(true, Ordering::SeqCst);
         state.last_connected = Some(Instant::now());
         state.current = Some(Arc::clone(&generation));
         Ok(generation)
@@ -93,13 +102,11 @@ impl Link {
     /// Connects for a look at the server and its speed: for `--check`.
     pub(crate) fn look(&self) -> Result<Sight, Error> {
         let start = Instant::now();
-        let deadline = start + self.connect_timeout;
-        let opened = self.open_any(Some(deadline), &crossbeam_channel::never())?;
         let Opened {
             address,
             info,
             generation,
-        } = opened;
+        } = self.open_any(&crossbeam_channel::never())?;
         let connect_time = start.elapsed();
         let max_payload_bytes = generation.limits().max_payload_bytes;
         let round_trip = within(ATTEMPT_TIMEOUT, move || {
@@ -116,16 +123,15 @@ impl Link {
         })
     }
 
-    /// Tries the servers in their order, again and again until the deadline.
-    fn open_any(&self, deadline: Option<Instant>, run_end: &RunEnd) -> Result<Opened, Error> {
+    /// Tries the servers in their order, again and again; until the run's first connection, up to the
+    /// time-out.
+    fn open_any(&self, run_end: &RunEnd) -> Result<Opened, Error> {
+        let deadline = Instant::now() + self.connect_timeout;
         let mut wait = FIRST_PAUSE;
         loop {
             let mut last = None;
             for server in &self.servers {
-                let left =
-                    deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-                let timeout = left.map_or(ATTEMPT_TIMEOUT, |left| left.min(ATTEMPT_TIMEOUT));
-                match self.open(server.clone(), timeout) {
+                match self.open(server.clone()) {
                     Err(error) if error.kind() == Kind::Unavailable => {
                         log::debug!("{error}");
                         last = Some(error);
@@ -133,27 +139,33 @@ impl Link {
                     outcome => return outcome,
                 }
             }
-            if let Some(deadline) = deadline
-                && Instant::now() + wait >= deadline
-            {
-                let seconds = self.connect_timeout.as_secs_f64();
-                let what = format!("no NATS server could be reached in {seconds} seconds");
-                let cause = last.map(|error| error.to_string()).unwrap_or_default();
-                return Err(Error::new(Kind::Unavailable, what).cause(cause));
+            let mut pause_time = wait;
+            if !self.was_connected.load(Ordering::SeqCst) {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    let seconds = self.connect_timeout.as_secs_f64();
+                    let what = format!("no NATS server could be reached in {seconds} seconds");
+                    let cause = last.map(|error| error.to_string()).unwrap_or_default();
+                    return Err(Error::new(Kind::Unavailable, what).cause(cause));
+                }
+                pause_time = wait.min(left);
             }
-            pause(wait, run_end)?;
+            pause(pause_time, run_end)?;
             wait = (wait * 2).min(LONGEST_PAUSE);
         }
     }
 
-    fn open(&self, server: ServerAddress, timeout: Duration) -> Result<Opened, Error> {
+    fn open(&self, server: ServerAddress) -> Result<Opened, Error> {
         let (name, flush_timeout) = (self.name.clone(), self.confirm_timeout);
+        let timeout = self.connect_timeout.min(ATTEMPT_TIMEOUT);
         let described = server.to_string();
         within(timeout, move || {
             open_server(&server, &name, timeout, flush_timeout)
         })
         .map_err(|error| {
-            if error.kind() == Kind::Unavailable {
+            // An address that is no name is in the error already.
+            let is_named = error.to_string().contains(&described);
+            if error.kind() == Kind::Unavailable && !is_named {
                 Error::new(Kind::Unavailable, described).cause(error)
             } else {
                 error

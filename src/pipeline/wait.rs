@@ -32,6 +32,8 @@ pub(super) struct Clocks {
     progress: Instant,
     /// When the last state was given to the writer.
     state: Option<Instant>,
+    /// The input has ended: the next state is written whenever the last one was.
+    is_ending: bool,
     metrics: Instant,
     shown: Instant,
     stop: Option<Stop>,
@@ -53,6 +55,7 @@ impl Clocks {
             started: now,
             progress: now,
             state: None,
+            is_ending: false,
             metrics: now,
             shown: now,
             stop: None,
@@ -144,7 +147,7 @@ impl Flow {
     /// Writes the newest state that is due, however short the time since the last one.
     pub(super) fn write_last_state(&mut self) -> Result<(), Error> {
         self.take_confirmations();
-        self.clocks.state = None;
+        self.clocks.is_ending = true;
         while self.state_out.is_writing() || self.checkpoints.has_due() {
             self.write_due_state();
             self.wait(&For::Events)?;
@@ -256,6 +259,9 @@ impl Flow {
 
     /// When the next state may be written; `None`: at any time.
     fn state_due_at(&self) -> Option<Instant> {
+        if self.clocks.is_ending {
+            return None;
+        }
         self.clocks
             .state
             .map(|last| last + self.run.settings.state_interval)

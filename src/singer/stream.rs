@@ -14,6 +14,9 @@ use crate::error::{Error, Kind};
 /// Shapes that a stream remembers as being fully declared. Records of one stream have few.
 const KNOWN_SHAPES: usize = 64;
 
+/// Undeclared fields that are named in the log; a stream may have a new one in every record.
+const NAMED_FIELDS: usize = 1000;
+
 /// A schema as one SCHEMA message declared it.
 #[derive(Debug)]
 pub(crate) struct Schema {
@@ -23,6 +26,8 @@ pub(crate) struct Schema {
     /// Names of the declared fields; `None` where any field is welcome.
     declared: Option<HashSet<Box<str>>>,
     known_shapes: Vec<Shape>,
+    /// How many undeclared fields were named.
+    named: usize,
 }
 
 /// What a new SCHEMA message for a known stream changes.
@@ -60,6 +65,7 @@ impl Schema {
             key_properties: parse_key_properties(key_properties)?,
             declared: (!any_field).then(declared),
             known_shapes: Vec::new(),
+            named: 0,
         })
     }
 
@@ -98,7 +104,8 @@ impl Schema {
             .map(String::as_str)
     }
 
-    /// The fields of a record that hold something and are not declared, each only the first time.
+    /// The fields of a record that hold something and are not declared, each only the first time, and no
+    /// more than `NAMED_FIELDS` of a stream.
     pub(crate) fn undeclared_fields(&mut self, record: &str, shape: Shape) -> Vec<String> {
         let Some(declared) = &mut self.declared else {
             return Vec::new();
@@ -119,6 +126,11 @@ impl Schema {
             } else {
                 declared.insert(key.as_ref().into());
                 new.push(key.into_owned());
+                self.named += 1;
+                if self.named == NAMED_FIELDS {
+                    self.declared = None;
+                    return new;
+                }
             }
         }
         if settled {
