@@ -1,6 +1,7 @@
 //! A block to its messages: the lines of a large block are parsed on all cores, and stay in their order.
 
 use std::num::NonZero;
+use std::sync::LazyLock;
 
 use rayon::prelude::*;
 
@@ -14,6 +15,10 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// two cores, sharing a block out costs more than it gives (measured: 10 % of the throughput).
 const BUSY_CORES: usize = 2;
 
+/// Asked for once: it reads files of the system's.
+static CORES: LazyLock<usize> =
+    LazyLock::new(|| std::thread::available_parallelism().map_or(1, NonZero::get));
+
 /// Parses the lines of a block and gives each message to `take`, in order, up to the first that fails to
 /// be one or to be taken.
 pub(super) fn parse_block<'a>(
@@ -21,7 +26,7 @@ pub(super) fn parse_block<'a>(
     take: impl FnMut(Result<Message<'a>, Error>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let bytes = block.bytes();
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let cores = *CORES;
     let spare = cores.saturating_sub(BUSY_CORES).max(1);
     let pieces = (bytes.len() / PIECE_BYTES).clamp(1, spare);
     if pieces == 1 {

@@ -42,7 +42,8 @@ impl<'a> Guide<'a> {
                 self.learn(keys, scanner.since(before));
             }
             keys += 1;
-            scanner.value()?;
+            scanner.skip_space();
+            scanner.skip_value()?;
         }
         self.end(keys);
         Ok(scanner.since(start))

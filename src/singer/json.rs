@@ -93,13 +93,24 @@ impl<'a> Scanner<'a> {
     pub(crate) fn value(&mut self) -> Result<&'a str, Fault> {
         self.skip_space();
         let start = self.at;
+        self.skip_value()?;
+        Ok(&self.text[start..self.at])
+    }
+
+    /// Takes one value of any kind that begins here.
+    pub(crate) fn skip_value(&mut self) -> Result<(), Fault> {
         match self.peek() {
             b'"' => self.skip_string()?,
             b'{' | b'[' => self.skip_nested()?,
             b'-' | b'0'..=b'9' => self.skip_number()?,
             _ => self.skip_word()?,
         }
-        Ok(&self.text[start..self.at])
+        Ok(())
+    }
+
+    /// Whether `}` and nothing else is left.
+    pub(crate) fn is_at_last_brace(&self) -> bool {
+        self.text.as_bytes().get(self.at..) == Some(b"}")
     }
 
     /// Takes an object or array with all that is in it.

@@ -39,6 +39,7 @@ pub(crate) enum Message<'a> {
 
 /// The type of a RECORD message, as JSON text.
 const RECORD: &str = "\"RECORD\"";
+const STATE: &str = "\"STATE\"";
 
 /// How the last RECORD was written. The next one is likely to be written alike, so it is compared first and
 /// read only where it differs: that makes parsing twice as fast.
@@ -48,6 +49,10 @@ pub(crate) struct LastRecord<'a> {
     before_stream: Option<&'a str>,
     /// From behind the stream's name to the record.
     before_record: Option<&'a str>,
+    /// From behind the record to the value behind it, which no target looks at.
+    after_record: Option<&'a str>,
+    /// A line's text before the value of a STATE, where only the type stands before that.
+    before_state: Option<&'a str>,
     guide: Guide<'a>,
 }
 
@@ -103,11 +108,18 @@ impl<'a> Parts<'a> {
                 }
                 "schema" => &mut parts.schema,
                 "key_properties" => &mut parts.key_properties,
-                "value" => &mut parts.value,
+                "value" => {
+                    let is_usual = parts.kind == Some(STATE) && keys == 2;
+                    last.before_state = is_usual.then(|| scanner.since(0));
+                    &mut parts.value
+                }
                 "version" => &mut parts.version,
                 "encoding" => &mut parts.encoding,
                 "manifest" => &mut parts.manifest,
                 _ => {
+                    if parts.record.is_some() {
+                        last.after_record = Some(scanner.since(before));
+                    }
                     scanner.value()?;
                     continue;
                 }
@@ -144,6 +156,9 @@ pub(crate) fn parse_message<'a>(
     line: &'a str,
     last: &mut LastRecord<'a>,
 ) -> Result<Message<'a>, Error> {
+    if let Some(message) = parse_alike(line, last) {
+        return Ok(message);
+    }
     let parts = Parts::scan(line, last).map_err(|fault| describe_fault(line, fault))?;
     let kind = string_inside(required(parts.kind, "type")?)
         .map(unescape)
@@ -181,6 +196,33 @@ pub(crate) fn parse_message<'a>(
         }
     };
     Ok(message)
+}
+
+/// Parses a line that is written as one before it was; `None` says nothing of any other line.
+fn parse_alike<'a>(line: &'a str, last: &mut LastRecord<'a>) -> Option<Message<'a>> {
+    let mut scanner = Scanner::new(line);
+    let message = if scanner.take(last.before_stream) {
+        let stream = string_inside(scanner.value().ok()?).map(unescape)?;
+        if !scanner.take(last.before_record) {
+            return None;
+        }
+        let record = last.guide.value(&mut scanner).ok()?;
+        if scanner.take(last.after_record) {
+            scanner.value().ok()?;
+        }
+        let shape = last.guide.shape();
+        Message::Record {
+            stream,
+            record,
+            shape,
+        }
+    } else if scanner.take(last.before_state) {
+        let value = scanner.value().ok()?;
+        Message::State { value }
+    } else {
+        return None;
+    };
+    scanner.is_at_last_brace().then_some(message)
 }
 
 /// Says why a text is not a JSON object, without showing any of it.
