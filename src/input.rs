@@ -8,8 +8,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use crate::error::{Error, Kind};
 
-/// The size of an ordinary block. Larger ones read a file no faster, and hold more records back.
-const BLOCK_BYTES: usize = 256 * 1024;
+/// The size of an ordinary block. Smaller ones cost more hand-overs (128 KiB: a sixth more CPU), larger ones
+/// gain nothing.
+const BLOCK_BYTES: usize = 512 * 1024;
 
 /// The longest line. NATS' largest payload is 64 MiB, whatever a server's settings.
 pub(crate) const MAX_LINE_BYTES: usize = 256 * 1024 * 1024;

@@ -7,13 +7,18 @@
 //!            Confirmed ────┘ └── Lost: connect, publish the window again
 //! ```
 
-use crossbeam_channel::{Receiver, Sender, never, select};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, at, never, select};
 
 use super::part::Part;
 use crate::broker::{Delivery, Limits, Lost, Notice, RunEnd};
 use crate::error::{Error, Kind};
 use crate::replay::Window;
 use crate::settings::Settings;
+
+/// The least time between two confirmations, unless the window fills: each wakes five threads.
+const ASK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What a worker tells the flow.
 #[derive(Debug)]
@@ -44,6 +49,7 @@ pub(super) struct Worker {
     /// Up to which part a confirmation was asked for, and up to which one was had.
     asked: u64,
     confirmed: u64,
+    asked_at: Instant,
 }
 
 impl Worker {
@@ -68,6 +74,7 @@ impl Worker {
             is_lost: false,
             asked: 0,
             confirmed: 0,
+            asked_at: Instant::now(),
         }
     }
 
@@ -83,7 +90,7 @@ impl Worker {
         self.tell(Event::Connected(self.limits));
         let mut is_open = true;
         while is_open || !self.window.is_empty() {
-            self.ask_if_wise();
+            let ask = self.ask_if_wise();
             let closed = never();
             let inbox = if is_open && self.window.has_room() {
                 &self.inbox
@@ -99,20 +106,32 @@ impl Worker {
                     Ok(Notice::Confirmed(part)) => self.confirm(part),
                     Ok(Notice::Lost) | Err(_) => self.lose()?,
                 },
+                recv(ask) -> _ => {}
             }
         }
         Ok(())
     }
 
     /// Asks for a confirmation when there is nothing else to do or the window fills; never for two at once,
-    /// so that a STATE after every record costs no round trip each.
-    fn ask_if_wise(&mut self) {
+    /// so that a STATE after every record costs no round trip each. Returns what ends the wait for the time
+    /// when it would be wise, if that is all that it lacks.
+    fn ask_if_wise(&mut self) -> Receiver<Instant> {
         let newest = self.window.newest();
         let is_waiting = self.asked > self.confirmed;
-        if !is_waiting && newest > self.asked && (self.inbox.is_empty() || self.window.is_filling())
-        {
+        if is_waiting || newest == self.asked {
+            return never();
+        }
+        let is_idle = self.inbox.is_empty();
+        let is_early = self.asked_at.elapsed() < ASK_INTERVAL;
+        if self.window.is_filling() || (is_idle && !is_early) {
             self.delivery.request_confirmation(newest);
             self.asked = newest;
+            self.asked_at = Instant::now();
+            never()
+        } else if is_idle {
+            at(self.asked_at + ASK_INTERVAL)
+        } else {
+            never()
         }
     }
 

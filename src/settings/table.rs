@@ -22,8 +22,8 @@ const SECONDS_OF_A_TIMEOUT: ValueKind = ValueKind::Number {
 // Not measured yet.
 const WORKERS: &str = "2";
 const CONNECTIONS: &str = "2";
-const MAX_IN_FLIGHT: &str = "16384";
-const MAX_IN_FLIGHT_BYTES: &str = "4194304";
+const MAX_IN_FLIGHT: &str = "32768";
+const MAX_IN_FLIGHT_BYTES: &str = "8388608";
 
 /// Every setting.
 pub(crate) const TABLE: &[Setting] = &[

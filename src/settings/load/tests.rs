@@ -126,7 +126,7 @@ fn defaults() {
         assert_eq!((settings.workers, settings.connections), (2, 2));
         assert_eq!(
             (settings.max_in_flight, settings.max_in_flight_bytes),
-            (16384, 4_194_304)
+            (32768, 8_388_608)
         );
         assert_eq!(settings.state_interval, Duration::ZERO);
         assert_eq!(settings.log_format, LogFormat::Text);
