@@ -30,6 +30,17 @@ pub(crate) struct Schema {
     named: usize,
 }
 
+/// What a look at the keys of a record has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Keys<'a> {
+    /// Nothing to tell.
+    Known,
+    /// This key property is not there.
+    Missing(&'a str),
+    /// Fields that the schema does not declare, for the first time.
+    Undeclared(Vec<String>),
+}
+
 /// What a new SCHEMA message for a known stream changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -84,62 +95,62 @@ impl Schema {
         }
     }
 
-    /// The first key property that a record lacks. Null counts as present.
-    pub(crate) fn missing_key(&self, record: &str) -> Option<&str> {
-        // The usual case first: the keys are the first fields, in order. No set, no second look.
-        let mut record_fields = fields(record);
-        let mut wanted = self.key_properties.iter();
-        let mut next = wanted.next();
-        while let Some(key) = next {
-            match record_fields.next() {
-                Some((found, _)) if found == key => next = wanted.next(),
-                Some(_) => {}
-                None => break,
-            }
-        }
-        next?;
-        self.key_properties
-            .iter()
-            .find(|key| !fields(record).any(|(found, _)| unescape(found) == key.as_str()))
-            .map(String::as_str)
-    }
-
-    /// The fields of a record that hold something and are not declared, each only the first time, and no
-    /// more than `NAMED_FIELDS` of a stream.
-    pub(crate) fn undeclared_fields(&mut self, record: &str, shape: Shape) -> Vec<String> {
-        let Some(declared) = &mut self.declared else {
-            return Vec::new();
-        };
+    /// Holds the keys of a record against the declaration. A record of a shape that was found whole before
+    /// is whole.
+    pub(crate) fn look_at_keys(&mut self, record: &str, shape: Shape) -> Keys<'_> {
         if self.known_shapes.contains(&shape) {
-            return Vec::new();
+            return Keys::Known;
         }
-        let mut new = Vec::new();
-        // A field that is null today may hold something tomorrow, in a record of the same shape.
-        let mut settled = true;
-        for (key, value) in fields(record) {
-            let key = unescape(key);
-            if declared.contains(&*key) {
-                continue;
-            }
-            if value == "null" {
-                settled = false;
-            } else {
-                declared.insert(key.as_ref().into());
-                new.push(key.into_owned());
-                self.named += 1;
-                if self.named == NAMED_FIELDS {
-                    self.declared = None;
-                    return new;
-                }
-            }
+        if let Some(place) = self.missing_key(record) {
+            return Keys::Missing(&self.key_properties[place]);
         }
-        if settled {
+        let (undeclared, is_settled) = self.undeclared_fields(record);
+        if is_settled {
             if self.known_shapes.len() == KNOWN_SHAPES {
                 self.known_shapes.clear();
             }
             self.known_shapes.push(shape);
         }
-        new
+        if undeclared.is_empty() {
+            Keys::Known
+        } else {
+            Keys::Undeclared(undeclared)
+        }
+    }
+
+    /// Which of the key properties a record lacks, the first one. Null counts as present.
+    fn missing_key(&self, record: &str) -> Option<usize> {
+        self.key_properties
+            .iter()
+            .position(|key| !fields(record).any(|(found, _)| unescape(found) == key.as_str()))
+    }
+
+    /// The fields of a record that hold something and are not declared, each only the first time, and no
+    /// more than `NAMED_FIELDS` of a stream. And whether every record of the same shape would have none.
+    fn undeclared_fields(&mut self, record: &str) -> (Vec<String>, bool) {
+        let mut new = Vec::new();
+        // A field that is null today may hold something tomorrow, in a record of the same shape.
+        let mut is_settled = true;
+        for (key, value) in fields(record) {
+            let Some(declared) = &mut self.declared else {
+                break;
+            };
+            let key = unescape(key);
+            if declared.contains(&*key) {
+                continue;
+            }
+            if value == "null" {
+                is_settled = false;
+                continue;
+            }
+            declared.insert(key.as_ref().into());
+            new.push(key.into_owned());
+            self.named += 1;
+            if self.named == NAMED_FIELDS {
+                self.declared = None;
+            }
+        }
+        (new, is_settled || self.declared.is_none())
     }
 }
 
@@ -270,45 +281,67 @@ mod tests {
         }
     }
 
-    #[test]
-    fn keys_must_be_present_in_any_order() {
-        let schema = schema(r#"{"properties":{}}"#, Some(r#"["a","b"]"#));
-        for (record, missing) in [
-            (r#"{"a":1,"b":null}"#, None),
-            (r#"{"x":0,"b":1,"y":0,"a":2}"#, None),
-            (r#"{"\u0061":1,"b":2}"#, None),
-            (r#"{"a":1}"#, Some("b")),
-            (r#"{"b":{"a":1}}"#, Some("a")),
-            ("{}", Some("a")),
-        ] {
-            assert_eq!(schema.missing_key(record), missing, "{record}");
-        }
-    }
-
     #[track_caller]
-    fn undeclared(schema: &mut Schema, record: &str) -> Vec<String> {
+    fn check_keys(schema: &mut Schema, record: &str, expected: &Keys<'_>) {
         let line = format!(r#"{{"type":"RECORD","stream":"u","record":{record}}}"#);
         match parse_message(&line, &mut LastRecord::default()) {
-            Ok(Message::Record { record, shape, .. }) => schema.undeclared_fields(record, shape),
+            Ok(Message::Record { record, shape, .. }) => {
+                assert_eq!(&schema.look_at_keys(record, shape), expected, "{record}");
+            }
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
+    fn keys_must_be_present_in_any_order() {
+        let mut schema = schema(
+            r#"{"properties":{},"additionalProperties":true}"#,
+            Some(r#"["a","b"]"#),
+        );
+        for (record, expected) in [
+            (r#"{"a":1,"b":null}"#, Keys::Known),
+            (r#"{"x":0,"b":1,"y":0,"a":2}"#, Keys::Known),
+            (r#"{"\u0061":1,"b":2}"#, Keys::Known),
+            (r#"{"a":1}"#, Keys::Missing("b")),
+            (r#"{"b":{"a":1}}"#, Keys::Missing("a")),
+            (r#"{"a":1,"b":2}"#, Keys::Known),
+            (r#"{"a":1}"#, Keys::Missing("b")),
+            ("{}", Keys::Missing("a")),
+        ] {
+            check_keys(&mut schema, record, &expected);
+        }
+    }
+
+    #[test]
     fn an_undeclared_field_is_named_once_when_it_first_holds_something() {
+        let undeclared =
+            |names: &[&str]| Keys::Undeclared(names.iter().map(ToString::to_string).collect());
         let mut closed = schema(r#"{"properties":{"a":{}}}"#, None);
-        assert!(undeclared(&mut closed, r#"{"a":1}"#).is_empty());
-        assert!(undeclared(&mut closed, r#"{"a":1,"b":null}"#).is_empty());
-        assert_eq!(undeclared(&mut closed, r#"{"a":1,"b":2}"#), ["b"]);
-        assert!(undeclared(&mut closed, r#"{"a":1,"b":2}"#).is_empty());
-        assert_eq!(
-            undeclared(&mut closed, r#"{"c":0,"b":2,"d":0}"#),
-            ["c", "d"]
+        check_keys(&mut closed, r#"{"a":1}"#, &Keys::Known);
+        check_keys(&mut closed, r#"{"a":1,"b":null}"#, &Keys::Known);
+        check_keys(&mut closed, r#"{"a":1,"b":2}"#, &undeclared(&["b"]));
+        check_keys(&mut closed, r#"{"a":1,"b":2}"#, &Keys::Known);
+        check_keys(
+            &mut closed,
+            r#"{"c":0,"b":2,"d":0}"#,
+            &undeclared(&["c", "d"]),
         );
-        let mut open = schema(
-            r#"{"properties":{},"additionalProperties":{"type":"string"}}"#,
-            None,
-        );
-        assert!(undeclared(&mut open, r#"{"b":2}"#).is_empty());
+        let open = r#"{"properties":{},"additionalProperties":{"type":"string"}}"#;
+        check_keys(&mut schema(open, None), r#"{"b":2}"#, &Keys::Known);
+    }
+
+    #[test]
+    fn only_so_many_fields_are_named() {
+        let mut schema = schema(r#"{"properties":{}}"#, None);
+        let mut named = 0;
+        for number in 0..NAMED_FIELDS + 10 {
+            let record = format!(r#"{{"f{number}":1}}"#);
+            if let (names, _) = schema.undeclared_fields(&record)
+                && !names.is_empty()
+            {
+                named += 1;
+            }
+        }
+        assert_eq!((named, schema.declared.is_none()), (NAMED_FIELDS, true));
     }
 }
