@@ -7,7 +7,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Kind};
 use crate::input::Block;
-use crate::singer::message::{LastRecord, Message, parse_message};
+use crate::singer::alike::Alike;
+use crate::singer::message::{Message, parse_message};
 
 /// The least that is worth another core. Waking one costs about what parsing 10 KB does.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -81,9 +82,9 @@ fn parse_lines<'a>(
             (&valid[..lines_end], Some(bad_line))
         }
     };
-    let mut last = LastRecord::default();
+    let mut alike = Alike::default();
     for line in lines(text) {
-        let message = parse_message(line, &mut last);
+        let message = parse_message(line, &mut alike);
         let is_bad = message.is_err();
         take(message)?;
         if is_bad {

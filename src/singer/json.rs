@@ -108,11 +108,6 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Whether `}` and nothing else is left.
-    pub(crate) fn is_at_last_brace(&self) -> bool {
-        self.text.as_bytes().get(self.at..) == Some(b"}")
-    }
-
     /// Takes an object or array with all that is in it.
     fn skip_nested(&mut self) -> Result<(), Fault> {
         let mut open = Nesting::default();

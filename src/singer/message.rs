@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::guide::{Guide, Shape};
+use super::alike::Alike;
+use super::guide::Shape;
 use super::json::{Fault, Scanner};
 use super::value::{string_inside, unescape};
 use crate::error::{Error, Kind};
@@ -37,24 +38,9 @@ pub(crate) enum Message<'a> {
     },
 }
 
-/// The type of a RECORD message, as JSON text.
+/// Types of messages, as JSON text.
 const RECORD: &str = "\"RECORD\"";
 const STATE: &str = "\"STATE\"";
-
-/// How the last RECORD was written. The next one is likely to be written alike, so it is compared first and
-/// read only where it differs: that makes parsing twice as fast.
-#[derive(Default)]
-pub(crate) struct LastRecord<'a> {
-    /// The line up to its stream's name, where only the type stands before that.
-    before_stream: Option<&'a str>,
-    /// From behind the stream's name to the record.
-    before_record: Option<&'a str>,
-    /// From behind the record to the value behind it, which no target looks at.
-    after_record: Option<&'a str>,
-    /// A line's text before the value of a STATE, where only the type stands before that.
-    before_state: Option<&'a str>,
-    guide: Guide<'a>,
-}
 
 /// The keys of a message that mean something to a target, as they were found.
 #[derive(Default)]
@@ -72,22 +58,14 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn scan(line: &'a str, last: &mut LastRecord<'a>) -> Result<Self, Fault> {
+    /// Reads a line key by key, and shows `alike` how it is written.
+    fn scan(line: &'a str, alike: &mut Alike<'a>) -> Result<Self, Fault> {
         let mut parts = Self::default();
         let mut scanner = Scanner::new(line);
+        scanner.enter_object()?;
         let mut keys = 0;
-        if scanner.take(last.before_stream) {
-            // The line begins as a RECORD did: with these bytes, only its stream's name is to be read.
-            parts.kind = Some(RECORD);
-            parts.stream = Some(scanner.value()?);
-            keys = 2;
-            if scanner.take(last.before_record) {
-                parts.take_record(&mut scanner, last)?;
-            }
-        } else {
-            scanner.enter_object()?;
-        }
         loop {
+            let mut ignored = None;
             let before = scanner.at();
             let Some(key) = scanner.next_key(keys == 0)? else {
                 break;
@@ -96,48 +74,38 @@ impl<'a> Parts<'a> {
             let part = match &*unescape(key) {
                 "record" => {
                     // Only behind a value: what stands before a first key has no comma.
-                    last.before_record = (keys > 1).then(|| scanner.since(before));
-                    parts.take_record(&mut scanner, last)?;
+                    alike.before_record = (keys > 1).then(|| scanner.since(before));
+                    alike.behind_record.clear();
+                    parts.record = Some(alike.record.value(&mut scanner)?);
+                    parts.shape = alike.record.shape();
                     continue;
                 }
                 "type" => &mut parts.kind,
                 "stream" => {
                     let is_usual = parts.kind == Some(RECORD) && keys == 2;
-                    last.before_stream = is_usual.then(|| scanner.since(0));
+                    alike.before_stream = is_usual.then(|| scanner.since(0));
                     &mut parts.stream
                 }
                 "schema" => &mut parts.schema,
                 "key_properties" => &mut parts.key_properties,
                 "value" => {
                     let is_usual = parts.kind == Some(STATE) && keys == 2;
-                    last.before_state = is_usual.then(|| scanner.since(0));
+                    alike.before_state = is_usual.then(|| scanner.since(0));
                     &mut parts.value
                 }
                 "version" => &mut parts.version,
                 "encoding" => &mut parts.encoding,
                 "manifest" => &mut parts.manifest,
-                _ => {
-                    if parts.record.is_some() {
-                        last.after_record = Some(scanner.since(before));
-                    }
-                    scanner.value()?;
-                    continue;
-                }
+                _ => &mut ignored,
             };
+            let is_behind_record = !matches!(&*unescape(key), "type" | "stream");
+            if parts.record.is_some() && is_behind_record {
+                alike.behind_record.push(scanner.since(before));
+            }
             *part = Some(scanner.value()?);
         }
         scanner.end()?;
         Ok(parts)
-    }
-
-    fn take_record(
-        &mut self,
-        scanner: &mut Scanner<'a>,
-        last: &mut LastRecord<'a>,
-    ) -> Result<(), Fault> {
-        self.record = Some(last.guide.value(scanner)?);
-        self.shape = last.guide.shape();
-        Ok(())
     }
 
     fn stream(&self) -> Result<Cow<'a, str>, Error> {
@@ -150,16 +118,16 @@ impl<'a> Parts<'a> {
 /// Parses one line, its end already cut off.
 ///
 /// Fails with [`Kind::Input`]; the error names the stream and the field as far as they are known, and
-/// shows nothing of what the line holds. `last` is for lines that follow each other, and changes nothing
+/// shows nothing of what the line holds. `alike` is for lines that follow each other, and changes nothing
 /// but the speed.
 pub(crate) fn parse_message<'a>(
     line: &'a str,
-    last: &mut LastRecord<'a>,
+    alike: &mut Alike<'a>,
 ) -> Result<Message<'a>, Error> {
-    if let Some(message) = parse_alike(line, last) {
+    if let Some(message) = alike.parse(line) {
         return Ok(message);
     }
-    let parts = Parts::scan(line, last).map_err(|fault| describe_fault(line, fault))?;
+    let parts = Parts::scan(line, alike).map_err(|fault| describe_fault(line, fault))?;
     let kind = string_inside(required(parts.kind, "type")?)
         .map(unescape)
         .ok_or_else(|| input("a message's type must be a string").field("type"))?;
@@ -198,33 +166,6 @@ pub(crate) fn parse_message<'a>(
     Ok(message)
 }
 
-/// Parses a line that is written as one before it was; `None` says nothing of any other line.
-fn parse_alike<'a>(line: &'a str, last: &mut LastRecord<'a>) -> Option<Message<'a>> {
-    let mut scanner = Scanner::new(line);
-    let message = if scanner.take(last.before_stream) {
-        let stream = string_inside(scanner.value().ok()?).map(unescape)?;
-        if !scanner.take(last.before_record) {
-            return None;
-        }
-        let record = last.guide.value(&mut scanner).ok()?;
-        if scanner.take(last.after_record) {
-            scanner.value().ok()?;
-        }
-        let shape = last.guide.shape();
-        Message::Record {
-            stream,
-            record,
-            shape,
-        }
-    } else if scanner.take(last.before_state) {
-        let value = scanner.value().ok()?;
-        Message::State { value }
-    } else {
-        return None;
-    };
-    scanner.is_at_last_brace().then_some(message)
-}
-
 /// Says why a text is not a JSON object, without showing any of it.
 pub(crate) fn describe_fault(text: &str, fault: Fault) -> Error {
     if text.trim_ascii().is_empty() {
@@ -256,7 +197,7 @@ mod tests {
     use crate::testing::Random;
 
     fn parse(line: &str) -> Result<Message<'_>, Error> {
-        parse_message(line, &mut LastRecord::default())
+        parse_message(line, &mut Alike::default())
     }
 
     #[track_caller]
@@ -399,6 +340,14 @@ mod tests {
         Some(parts)
     }
 
+    /// A message or error as text, but for a record's shape, which only says when it is known to be the same.
+    fn content(message: &Result<Message<'_>, Error>) -> String {
+        match message {
+            Ok(Message::Record { stream, record, .. }) => format!("{stream:?} {record}"),
+            other => format!("{other:?}"),
+        }
+    }
+
     fn parts_of(line: &str, parts: &Parts<'_>) -> Vec<(String, String)> {
         let mut found: Vec<_> = [
             ("type", parts.kind),
@@ -421,16 +370,20 @@ mod tests {
     #[test]
     fn the_parts_of_lines_made_at_random_are_those_that_serde_json_finds() {
         let mut random = Random::new("message scanner");
-        let mut valid = 0;
+        let (mut valid, mut taken) = (0, 0);
         for _ in 0..30_000 {
             // Lines that follow each other and are much alike, as those of a tap are, and differ somewhere.
             let mut members = Vec::new();
             for key in ["type", "stream", "record", "value", "other", "\\u0074ype"] {
-                match (key, random.below(4)) {
-                    (_, 0) => {}
-                    ("type", 1 | 2) => members.push("\"type\": \"RECORD\"".to_owned()),
-                    _ => members.push(format!("\"{key}\": {}", random.json(2))),
-                }
+                let value = match (key, random.below(8)) {
+                    ("type", 0) => "\"STATE\"".to_owned(),
+                    ("type", 1..6) => "\"RECORD\"".to_owned(),
+                    ("stream", 0..6) => random.json_string(),
+                    ("record", 0..4) => format!("{{\"a\": {}}}", random.json(1)),
+                    ("value" | "other", 0..5) | ("\\u0074ype", 0..7) => continue,
+                    _ => random.json(2),
+                };
+                members.push(format!("\"{key}\": {value}"));
             }
             if random.below(4) == 0 && !members.is_empty() {
                 let by = random.below(members.len());
@@ -438,12 +391,13 @@ mod tests {
             }
             let lines: Vec<String> = (0..4)
                 .map(|_| {
-                    let place = random.below(members.len() + 1);
+                    let place = random.below(2 * members.len() + 1);
                     if let Some(member) = members.get_mut(place) {
                         let key = member.split(':').next().unwrap_or_default().to_owned();
                         *member = format!("{key}: {}", random.json(2));
                     }
-                    let line = format!("{{{}}}", members.join(random.pick(&[",", ", ", ", "])));
+                    let comma = random.pick(&[", ", ", ", ", ", ","]);
+                    let line = format!("{{{}}}", members.join(comma));
                     if random.below(3) == 0 {
                         random.mutate_text(&line)
                     } else {
@@ -456,14 +410,19 @@ mod tests {
                         .any(|text| line.contains(text))
                 })
                 .collect();
-            let mut last = LastRecord::default();
+            let mut alike = Alike::default();
             for line in &lines {
-                let ours = Parts::scan(line, &mut last).ok();
+                let fresh = parse(line);
+                let along = parse_message(line, &mut alike);
+                assert_eq!(content(&along), content(&fresh), "{lines:?}");
+                let ours = Parts::scan(line, &mut Alike::default()).ok();
                 let ours = ours.map(|parts| parts_of(line, &parts));
-                assert_eq!(ours, parts_of_serde(line), "{lines:?}");
+                assert_eq!(ours, parts_of_serde(line), "{line}");
                 valid += usize::from(ours.is_some());
+                taken += usize::from(fresh.is_ok());
             }
         }
+        assert!(taken > 5_000, "too few of the lines were messages: {taken}");
         assert!(valid > 20_000, "too few of the lines were valid: {valid}");
     }
 
@@ -478,10 +437,10 @@ mod tests {
             r#"{"type": "RECORD", "stream": 1, "record": {"c": 4}}"#,
             r#"{"type": "RECORD", "stream": "w", "record": {}, "type": "STATE", "value": 5}"#,
         ];
-        let mut last = LastRecord::default();
+        let mut alike = Alike::default();
         let told: Vec<String> = lines
             .iter()
-            .map(|line| match parse_message(line, &mut last) {
+            .map(|line| match parse_message(line, &mut alike) {
                 Ok(Message::Record { stream, record, .. }) => format!("{stream} {record}"),
                 Ok(other) => format!("{other:?}"),
                 Err(error) => error.to_string(),

@@ -2,6 +2,7 @@
 //!
 //! Pure: no I/O, no threads, no clock.
 
+pub(crate) mod alike;
 pub(crate) mod batch;
 pub(crate) mod guide;
 pub(crate) mod json;

@@ -233,7 +233,8 @@ pub(crate) fn key_values<'a>(record: &'a str, keys: &[String]) -> Vec<Option<&'a
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::singer::message::{LastRecord, Message, parse_message};
+    use crate::singer::alike::Alike;
+    use crate::singer::message::{Message, parse_message};
 
     fn schema(text: &str, keys: Option<&str>) -> Schema {
         Schema::parse(text, keys).unwrap()
@@ -284,7 +285,7 @@ mod tests {
     #[track_caller]
     fn check_keys(schema: &mut Schema, record: &str, expected: &Keys<'_>) {
         let line = format!(r#"{{"type":"RECORD","stream":"u","record":{record}}}"#);
-        match parse_message(&line, &mut LastRecord::default()) {
+        match parse_message(&line, &mut Alike::default()) {
             Ok(Message::Record { record, shape, .. }) => {
                 assert_eq!(&schema.look_at_keys(record, shape), expected, "{record}");
             }
