@@ -19,6 +19,8 @@ use crate::error::{Error, Kind};
 use crate::logging;
 use crate::pipeline::{Run, start_reader};
 use crate::progress;
+use crate::route::Routes;
+use crate::settings::environment::auto_log_format;
 use crate::settings::load::{Loaded, Note, load, read_files};
 use crate::settings::{LogFormat, Settings, about};
 use crate::stderr;
@@ -71,7 +73,9 @@ fn run_mode(cli: &Cli, log_format: &mut LogFormat) -> Result<(), Error> {
             })
         }
         Mode::Run | Mode::DryRun | Mode::Check => {
+            let input = open_input(cli)?;
             let environment = |name: &str| std::env::var_os(name);
+            *log_format = auto_log_format(&environment);
             let level = logging::level_from_env(&environment)?;
             let Loaded { settings, notes } = load(&cli.config, &environment, Path::new(".env"))?;
             *log_format = settings.log_format;
@@ -84,14 +88,20 @@ fn run_mode(cli: &Cli, log_format: &mut LogFormat) -> Result<(), Error> {
             notes.iter().for_each(Note::write);
             match cli.mode {
                 Mode::Check => check(&settings),
-                Mode::DryRun => dry_run(settings, cli.input.as_ref()),
-                _ => run(settings, cli.input.as_ref()),
+                Mode::DryRun => dry_run(settings, input),
+                _ => run(settings, input),
             }
         }
     }
 }
 
-fn run(settings: Settings, input: Option<&PathBuf>) -> Result<(), Error> {
+/// The file of `--input`, before anything is logged: a wrong name is a usage error.
+fn open_input(cli: &Cli) -> Result<Option<File>, Error> {
+    let open = |path: &PathBuf| File::open(path).map_err(|error| cli::input_error(path, &error));
+    cli.input.as_ref().map(open).transpose()
+}
+
+fn run(settings: Settings, input: Option<File>) -> Result<(), Error> {
     let run = Run {
         deliveries: nats_deliveries(&settings),
         settings,
@@ -108,7 +118,7 @@ fn run(settings: Settings, input: Option<&PathBuf>) -> Result<(), Error> {
 }
 
 /// The whole pipeline, with a printer in place of the server. States are receipts, so there are none.
-fn dry_run(settings: Settings, input: Option<&PathBuf>) -> Result<(), Error> {
+fn dry_run(settings: Settings, input: Option<File>) -> Result<(), Error> {
     let run = Run {
         deliveries: Box::new(|_| Box::new(Dry::new(Box::new(io::stdout())))),
         // One worker, so that messages are printed in input order.
@@ -123,21 +133,19 @@ fn dry_run(settings: Settings, input: Option<&PathBuf>) -> Result<(), Error> {
     run_on(run, input)
 }
 
-fn run_on(run: Run, input: Option<&PathBuf>) -> Result<(), Error> {
+fn run_on(run: Run, input: Option<File>) -> Result<(), Error> {
     let pool = input_pool(&run.settings);
     let flow = run.prepare()?;
     let source = match input {
-        Some(path) => {
-            let file = File::open(path).map_err(|error| cli::input_error(path, &error))?;
-            start_reader("reader", move || Ok(file), pool)?
-        }
+        Some(file) => start_reader("reader", move || Ok(file), pool)?,
         None => start_reader("reader", || Ok(io::stdin().lock()), pool)?,
     };
     flow.run(&source).map(drop)
 }
 
-/// Looks at the server and prints what it saw. Nothing is published.
+/// Compiles the templates, looks at the server and prints what it saw. Nothing is published.
 fn check(settings: &Settings) -> Result<(), Error> {
+    Routes::compile(settings)?;
     let sight = Link::new(settings).look()?;
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let cluster = sight.info.cluster.as_deref().unwrap_or("none");
