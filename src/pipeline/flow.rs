@@ -242,6 +242,7 @@ impl Flow {
             slot: Slot::default(),
             records: 0,
             records_told: 0,
+            next: 0,
         });
         Ok(())
     }

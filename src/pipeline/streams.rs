@@ -15,6 +15,8 @@ pub(super) struct Stream {
     pub(super) worker: usize,
     pub(super) slot: Slot,
     pub(super) records: u64,
+    /// The stream whose message came after one of this one's the last time.
+    pub(super) next: usize,
     /// How many of the records the last metric has told.
     pub(super) records_told: u64,
 }
@@ -30,13 +32,16 @@ pub(super) struct Streams {
 impl Streams {
     /// Where a stream stands, for [`Streams::at`].
     pub(super) fn place(&mut self, name: &str) -> Option<usize> {
-        // Records of one stream come in runs.
-        if self
-            .all
-            .get(self.last)
-            .is_none_or(|last| *last.name != *name)
-        {
-            self.last = *self.places.get(name)?;
+        // Records of one stream come in runs, and streams in turn: looked for there, the name is not hashed.
+        let last = self.all.get(self.last)?;
+        if *last.name != *name {
+            let next = self.all.get(last.next);
+            let place = match next.filter(|next| *next.name == *name) {
+                Some(_) => last.next,
+                None => *self.places.get(name)?,
+            };
+            self.all[self.last].next = place;
+            self.last = place;
         }
         Some(self.last)
     }
