@@ -30,19 +30,18 @@ use crate::target::{input_pool, nats_deliveries};
 /// and SIGTERM a moment later.
 const SIGNAL_PAIR: Duration = Duration::from_secs(1);
 
+/// How long `--dry-run` waits for who reads it: `| less` may be left open over night.
+const DRY_PATIENCE: Duration = Duration::from_hours(24);
+
 /// Runs the program with the arguments behind its name, and returns its exit code. A run that was ended by
 /// a signal does not return: the process dies by that signal.
 pub fn run_program(args: impl IntoIterator<Item = OsString>) -> i32 {
     let args: Vec<OsString> = args.into_iter().collect();
-    let cli = match cli::parse(&args) {
-        Ok(cli) => cli,
-        Err(error) => return fail(&error, LogFormat::Text),
-    };
     let mut log_format = LogFormat::Text;
-    match run_mode(&cli, &mut log_format) {
-        Ok(()) => 0,
-        Err(error) => fail(&error, log_format),
-    }
+    let outcome = cli::parse(&args).and_then(|cli| run_mode(&cli, &mut log_format));
+    let exit_code = outcome.map_or_else(|error| fail(&error, log_format), |()| 0);
+    stderr::finish();
+    exit_code
 }
 
 /// Says why the program fails, and returns its exit code.
@@ -54,6 +53,7 @@ fn fail(error: &Error, format: LogFormat) -> i32 {
         logging::print_error(error, format);
     }
     if let Kind::Signal(signal) = error.kind() {
+        stderr::finish();
         // It does not return, but for signals that do not end a process.
         let _ = emulate_default_handler(signal);
     }
@@ -121,9 +121,11 @@ fn run(settings: Settings, input: Option<File>) -> Result<(), Error> {
 fn dry_run(settings: Settings, input: Option<File>) -> Result<(), Error> {
     let run = Run {
         deliveries: Box::new(|_| Box::new(Dry::new(Box::new(io::stdout())))),
-        // One worker, so that messages are printed in input order.
         settings: Settings {
+            // So that messages are printed in input order.
             workers: 1,
+            // There is no server to wait for, and a reader may take its time.
+            confirm_timeout: DRY_PATIENCE,
             ..settings
         },
         sink: Box::new(|_| Ok(())),
@@ -213,5 +215,6 @@ fn end_by_panic(panic: &PanicHookInfo<'_>, format: LogFormat) {
     let what =
         format!("a defect of this program, or of a library in it, in thread {thread} at {place}");
     logging::print_error(&Error::new(Kind::Internal, what).cause(message), format);
+    stderr::finish();
     std::process::exit(Kind::Internal.exit_code());
 }

@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 
-/// Bytes of pending states above which states between the oldest and the newest are given up. They are
+/// Bytes of pending checkpoints above which states between the oldest and the newest are given up. They are
 /// never wrong to lose: a newer one says all that they said.
 const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
@@ -30,6 +30,12 @@ pub(crate) struct Checkpoints {
 struct Checkpoint {
     needs: Vec<u64>,
     state: String,
+}
+
+impl Checkpoint {
+    fn bytes(&self) -> usize {
+        size_of::<Self>() + size_of_val(&*self.needs) + self.state.len()
+    }
 }
 
 impl Checkpoints {
@@ -64,16 +70,17 @@ impl Checkpoints {
             last.state.push_str(state);
             return;
         }
-        if self.pending.len() > 1
-            && self.pending_bytes + state.len() > MAX_PENDING_BYTES
-            && let Some(given_up) = self.pending.pop_back()
-        {
-            self.pending_bytes -= given_up.state.len();
-        }
-        self.pending_bytes += state.len();
         let state = state.to_owned();
         let needs = needs.collect();
-        self.pending.push_back(Checkpoint { needs, state });
+        let checkpoint = Checkpoint { needs, state };
+        if self.pending.len() > 1
+            && self.pending_bytes + checkpoint.bytes() > MAX_PENDING_BYTES
+            && let Some(given_up) = self.pending.pop_back()
+        {
+            self.pending_bytes -= given_up.bytes();
+        }
+        self.pending_bytes += checkpoint.bytes();
+        self.pending.push_back(checkpoint);
         self.settle();
     }
 
@@ -92,7 +99,7 @@ impl Checkpoints {
             && std::iter::zip(&first.needs, &self.confirmed).all(|(need, done)| need <= done)
             && let Some(first) = self.pending.pop_front()
         {
-            self.pending_bytes -= first.state.len();
+            self.pending_bytes -= first.bytes();
             self.due = Some(first.state);
         }
     }
@@ -106,9 +113,14 @@ impl Checkpoints {
         self.due.is_some()
     }
 
-    /// Whether all that was handed out is confirmed.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.handed_out == self.confirmed
+    /// Whether all that was handed out to a worker is confirmed.
+    pub(crate) fn is_settled(&self, worker: usize) -> bool {
+        self.handed_out[worker] == self.confirmed[worker]
+    }
+
+    /// The workers that have something to confirm.
+    pub(crate) fn unsettled(&self) -> impl Iterator<Item = usize> {
+        (0..self.handed_out.len()).filter(|worker| !self.is_settled(*worker))
     }
 }
 
@@ -210,7 +222,9 @@ mod tests {
                         model.printed = expected.map_or(model.printed, |(place, _)| place);
                     }
                 }
-                assert_eq!(checkpoints.is_settled(), handed_out == confirmed);
+                let unsettled =
+                    (0..workers).filter(|worker| handed_out[*worker] > confirmed[*worker]);
+                assert!(checkpoints.unsettled().eq(unsettled));
             }
         }
     }

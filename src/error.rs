@@ -71,13 +71,13 @@ impl Error {
 
     /// Adds the Singer stream, unless a stream is known already.
     pub(crate) fn stream(mut self, stream: impl Into<String>) -> Self {
-        self.0.stream.get_or_insert_with(|| stream.into());
+        self.0.stream.get_or_insert_with(|| shorten(&stream.into()));
         self
     }
 
     /// Adds the field of the message or record, unless a field is known already.
     pub(crate) fn field(mut self, field: impl Into<String>) -> Self {
-        self.0.field.get_or_insert_with(|| field.into());
+        self.0.field.get_or_insert_with(|| shorten(&field.into()));
         self
     }
 
@@ -127,6 +127,15 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+/// A name that comes from outside, cut to what a reader can use: it may be of any length.
+pub(crate) fn shorten(name: &str) -> String {
+    const MOST_CHARS: usize = 100;
+    match name.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}...", &name[..end]),
+        None => name.to_owned(),
+    }
+}
 
 /// Control characters as escapes: what a log or a terminal shows is what was meant.
 fn render_one_line(text: &str) -> String {

@@ -4,7 +4,7 @@
 //! the reader waits and the tap is slowed down. Nothing here looks into a line.
 
 use std::io::{self, Read};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind};
 
@@ -20,6 +20,7 @@ pub(crate) const MAX_LINE_BYTES: usize = 256 * 1024 * 1024;
 pub(crate) struct Block {
     buffer: Vec<u8>,
     used: usize,
+    is_giant: bool,
     pool: Arc<Pool>,
 }
 
@@ -29,25 +30,31 @@ impl Block {
         &self.buffer[..self.used]
     }
 
-    /// Puts bytes into an empty block.
-    fn fill(&mut self, bytes: &[u8]) {
+    /// Puts bytes into an empty block. False if the run has ended.
+    fn fill(&mut self, bytes: &[u8]) -> bool {
         while self.buffer.len() < bytes.len() {
-            self.grow();
+            if !self.grow() {
+                return false;
+            }
         }
         self.buffer[..bytes.len()].copy_from_slice(bytes);
         self.used = bytes.len();
+        true
     }
 
-    fn grow(&mut self) {
+    /// Doubles the room. False if the run has ended.
+    fn grow(&mut self) -> bool {
         let more = self.buffer.len();
-        self.pool.grow(more);
+        let goes_on = self.pool.grow(more, &mut self.is_giant);
         self.buffer.resize(self.buffer.len() + more, 0);
+        goes_on
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.pool.take_back(std::mem::take(&mut self.buffer));
+        self.pool
+            .take_back(std::mem::take(&mut self.buffer), self.is_giant);
     }
 }
 
@@ -63,6 +70,10 @@ pub(crate) struct Pool {
 struct PoolState {
     bytes_out: usize,
     free: Vec<Vec<u8>>,
+    /// One block is growing beyond the bound. Others wait for it, and it waits for nobody.
+    has_giant: bool,
+    /// The run has ended: nothing that is out comes back any more.
+    is_closed: bool,
 }
 
 impl Pool {
@@ -76,41 +87,57 @@ impl Pool {
         })
     }
 
-    /// An empty block; waits for one where too many are out.
-    fn take(self: &Arc<Self>) -> Block {
+    /// An empty block; waits for one where too many are out. `None` if the run has ended.
+    fn take(self: &Arc<Self>) -> Option<Block> {
         let mut state = self.lock();
-        while state.bytes_out + BLOCK_BYTES > self.max_bytes {
-            state = self
-                .freed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        while state.bytes_out + BLOCK_BYTES > self.max_bytes && !state.is_closed {
+            state = self.wait(state);
+        }
+        if state.is_closed {
+            return None;
         }
         state.bytes_out += BLOCK_BYTES;
         let free = state.free.pop();
         drop(state);
-        Block {
+        Some(Block {
             buffer: free.unwrap_or_else(|| vec![0; BLOCK_BYTES]),
             used: 0,
+            is_giant: false,
             pool: Arc::clone(self),
-        }
+        })
     }
 
-    /// Counts what a block with a long line grows by. It waits until that fits, or until every other block
-    /// has come back: a line longer than the whole pool passes alone.
-    fn grow(&self, more: usize) {
+    /// Counts what a block with a long line grows by, and whether it is the one that grows beyond the bound:
+    /// there is one at a time, so that two do not wait for each other. False if the run has ended.
+    fn grow(&self, more: usize, is_giant: &mut bool) -> bool {
         let mut state = self.lock();
-        // The block that grows has exactly as much as it asks for: it doubles.
-        while state.bytes_out + more > self.max_bytes && state.bytes_out > more {
-            state = self
-                .freed
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
+        while !*is_giant && state.bytes_out + more > self.max_bytes && !state.is_closed {
+            if state.has_giant {
+                state = self.wait(state);
+            } else {
+                state.has_giant = true;
+                *is_giant = true;
+            }
         }
         state.bytes_out += more;
+        !state.is_closed
     }
 
-    fn take_back(&self, buffer: Vec<u8>) {
+    /// Ends every wait for a block, now and later.
+    pub(crate) fn close(&self) {
+        self.lock().is_closed = true;
+        self.freed.notify_all();
+    }
+
+    fn wait<'a>(&self, state: MutexGuard<'a, PoolState>) -> MutexGuard<'a, PoolState> {
+        self.freed
+            .wait(state)
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_back(&self, buffer: Vec<u8>, is_giant: bool) {
         let mut state = self.lock();
+        state.has_giant &= !is_giant;
         state.bytes_out -= buffer.len();
         if buffer.len() == BLOCK_BYTES {
             state.free.push(buffer);
@@ -119,7 +146,7 @@ impl Pool {
         self.freed.notify_all();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, PoolState> {
+    fn lock(&self) -> MutexGuard<'_, PoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -127,14 +154,17 @@ impl Pool {
 /// Reads a source to its end into blocks. A block is sent as soon as a read has brought a whole line: what
 /// a slow tap has said does not wait for what it says next.
 ///
-/// `send` says whether anybody still wants blocks; the reading ends when not. Fails with [`Kind::Input`].
+/// `send` says whether anybody still wants blocks; the reading ends when not, as it does when the pool is
+/// closed. Returns whether all was read and sent. Fails with [`Kind::Input`].
 pub(crate) fn read_blocks(
     mut source: impl Read,
     pool: &Arc<Pool>,
     mut send: impl FnMut(Block) -> bool,
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let mut rest = Vec::new();
-    let mut block = pool.take();
+    let Some(mut block) = pool.take() else {
+        return Ok(false);
+    };
     loop {
         if block.used == block.buffer.len() {
             if block.used >= MAX_LINE_BYTES {
@@ -143,7 +173,9 @@ pub(crate) fn read_blocks(
                     format!("a line is longer than {MAX_LINE_BYTES} bytes"),
                 ));
             }
-            block.grow();
+            if !block.grow() {
+                return Ok(false);
+            }
         }
         let count = match source.read(&mut block.buffer[block.used..]) {
             Ok(count) => count,
@@ -153,10 +185,7 @@ pub(crate) fn read_blocks(
             }
         };
         if count == 0 {
-            if block.used > 0 {
-                send(block);
-            }
-            return Ok(());
+            return Ok(block.used == 0 || send(block));
         }
         let read = &block.buffer[block.used..block.used + count];
         let Some(line_end) = memchr::memrchr(b'\n', read) else {
@@ -168,10 +197,17 @@ pub(crate) fn read_blocks(
         rest.extend_from_slice(&read[line_end + 1..]);
         block.used += line_end + 1;
         if !send(block) {
-            return Ok(());
+            return Ok(false);
         }
-        block = pool.take();
-        block.fill(&rest);
+        match pool.take() {
+            Some(next) => block = next,
+            None => return Ok(false),
+        }
+        if !block.fill(&rest) {
+            return Ok(false);
+        }
+        // Behind a very long line there may have been much.
+        rest.shrink_to(BLOCK_BYTES);
     }
 }
 
@@ -255,6 +291,48 @@ mod tests {
                     held.pop_front();
                 }
             }
+        });
+    }
+
+    #[test]
+    fn readers_with_long_lines_do_not_wait_for_each_other() {
+        let pool = Pool::new(0);
+        let line = vec![b'x'; 20 * BLOCK_BYTES];
+        let (sender, blocks) = crossbeam_channel::bounded(0);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                let (pool, line, sender) = (&pool, &line, sender.clone());
+                scope.spawn(move || {
+                    read_blocks(&line[..], pool, |block| sender.send(block).is_ok())
+                });
+            }
+            drop(sender);
+            assert_eq!(blocks.iter().count(), 3);
+        });
+        let state = pool.lock();
+        assert_eq!((state.bytes_out, state.has_giant), (0, false));
+    }
+
+    #[test]
+    fn a_closed_pool_ends_the_reading() {
+        let pool = Pool::new(0);
+        let input = vec![b'\n'; 20 * BLOCK_BYTES];
+        let mut held = Vec::new();
+        std::thread::scope(|scope| {
+            let (closer, full) = crossbeam_channel::bounded(1);
+            let pool = &pool;
+            scope.spawn(move || {
+                full.recv().unwrap();
+                pool.close();
+            });
+            let read = read_blocks(&input[..], pool, |block| {
+                held.push(block);
+                if held.len() == 4 {
+                    closer.send(()).unwrap();
+                }
+                true
+            });
+            assert_eq!(read, Ok(false));
         });
     }
 

@@ -34,6 +34,10 @@ pub(crate) fn level_from_env(
             continue;
         };
         let name = name.to_string_lossy();
+        // Compose files set variables that have no value.
+        if name.is_empty() {
+            continue;
+        }
         return parse_level(&name).ok_or_else(|| {
             let what = format!(
                 "{variable} must be TRACE, DEBUG, INFO, WARNING, ERROR or CRITICAL, not '{name}'"

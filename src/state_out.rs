@@ -6,7 +6,7 @@
 use std::io;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use crate::error::{Error, Kind};
 
@@ -61,7 +61,8 @@ impl StateOut {
         &self.written
     }
 
-    /// Takes the result of the write that has ended, if one has. Fails with `Refused`.
+    /// Takes the result of the write that has ended, if one has. Fails with `Refused`, or
+    /// with `Internal` where the sink has panicked.
     pub(crate) fn take_result(&mut self) -> Result<(), Error> {
         match self.written.try_recv() {
             Ok(result) => {
@@ -74,7 +75,11 @@ impl StateOut {
                     .cause(error)
                 })
             }
-            Err(_) => Ok(()),
+            Err(TryRecvError::Empty) => Ok(()),
+            Err(TryRecvError::Disconnected) => {
+                self.is_writing = false;
+                Err(Error::new(Kind::Internal, "the writer of STATE has ended"))
+            }
         }
     }
 }

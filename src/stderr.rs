@@ -1,52 +1,92 @@
 //! Standard error: whole lines, and at most one unfinished line that stands at the bottom.
 //!
 //! Log lines, the final error and the progress line all pass through here, so that they never tear one
-//! another. Whatever cannot be written is dropped: a closed standard error is no reason to lose data.
+//! another. A thread of its own writes them: a reader that does not read holds up nobody for long. Whatever
+//! cannot be written is dropped, since a closed or full standard error is no reason to lose data.
 
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
 
 /// Back to the start of the line, and erase it.
 const ERASE_LINE: &str = "\r\x1b[K";
 
+/// Lines that may wait to be written.
+const QUEUED_LINES: usize = 1024;
+
+/// How long the first line that finds no room waits for some, and the end of the program for the last line.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Writes a line, above the one that stands.
 pub(crate) fn write_line(line: &str) {
-    standard_error().write_line(line);
+    pass_on(Piece::Line(line.to_owned()));
 }
 
 /// Makes this the line that stands; it must fit the terminal's width.
 pub(crate) fn show_line(line: &str) {
-    standard_error().show_line(line);
+    pass_on(Piece::Standing(line.to_owned()));
 }
 
 /// Takes the standing line away.
 pub(crate) fn clear_line() {
-    standard_error().clear_line();
+    pass_on(Piece::Clear);
 }
 
-static STANDARD_ERROR: Mutex<Output<StandardError>> = Mutex::new(Output {
-    inner: StandardError,
-    line_stands: false,
-});
-
-fn standard_error() -> MutexGuard<'static, Output<StandardError>> {
-    // A panic while a line was written leaves nothing behind that the next line could not follow.
-    STANDARD_ERROR
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+/// Waits until all is written that was passed on before, but not for a reader that does not read.
+pub(crate) fn finish() {
+    let (done, written) = crossbeam_channel::bounded(1);
+    pass_on(Piece::Done(done));
+    // Late or lost: the process ends all the same.
+    let _ = written.recv_timeout(PATIENCE);
 }
 
-/// `io::Stderr` cannot be made in a constant.
-struct StandardError;
+enum Piece {
+    Line(String),
+    Standing(String),
+    Clear,
+    Done(Sender<()>),
+}
 
-impl Write for StandardError {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write(bytes)
-    }
+fn pass_on(piece: Piece) {
+    static PIECES: OnceLock<Sender<Piece>> = OnceLock::new();
+    /// Once there was no room, nobody waits for it until there is some.
+    static IS_STUCK: AtomicBool = AtomicBool::new(false);
+    let pieces = PIECES.get_or_init(start_writer);
+    let patience = if IS_STUCK.load(Ordering::Relaxed) {
+        Duration::ZERO
+    } else {
+        PATIENCE
+    };
+    let is_stuck = pieces.send_timeout(piece, patience).is_err();
+    IS_STUCK.store(is_stuck, Ordering::Relaxed);
+}
 
-    fn flush(&mut self) -> io::Result<()> {
-        io::stderr().flush()
-    }
+fn start_writer() -> Sender<Piece> {
+    let (sender, pieces) = crossbeam_channel::bounded(QUEUED_LINES);
+    let write = move || {
+        let mut output = Output {
+            inner: io::stderr(),
+            line_stands: false,
+        };
+        for piece in pieces {
+            match piece {
+                Piece::Line(line) => output.write_line(&line),
+                Piece::Standing(line) => output.show_line(&line),
+                Piece::Clear => output.clear_line(),
+                // Who waited may have given up.
+                Piece::Done(done) => drop(done.send(())),
+            }
+        }
+    };
+    // Without a thread there are no log lines, and the run is the same.
+    let _ = thread::Builder::new()
+        .name("stderr".to_owned())
+        .spawn(write);
+    sender
 }
 
 struct Output<W> {

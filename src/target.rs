@@ -32,7 +32,25 @@ use crate::singer::json::Scanner;
 /// # }
 /// ```
 ///
-/// An error ends the run: the method that meets it returns it, and so does every one after it.
+/// Without records no server is needed, and a state is stored as soon as it is read:
+///
+/// ```
+/// use std::sync::mpsc;
+/// use target_nats::{Settings, Target};
+///
+/// let (sender, states) = mpsc::channel();
+/// let target = Target::start(Settings::from_json("{}")?, move |state| {
+///     sender.send(state.to_owned()).ok();
+/// })?;
+/// target.feed("{\"type\":\"STATE\",\"value\":{\"users\":2}}\n".as_bytes())?;
+/// assert_eq!(target.finish()?.states, 1);
+/// assert_eq!(states.recv().as_deref(), Ok("{\"users\": 2}"));
+/// # Ok::<(), target_nats::Error>(())
+/// ```
+///
+/// An error of the run ends it: the method that meets it returns it, and so does every one after it. An error
+/// of what one call was given (a record that is no JSON, a reader that breaks) is that call's alone; what came
+/// before it in the call is taken.
 ///
 /// ```
 /// use target_nats::{Kind, Settings, Target};
@@ -81,7 +99,15 @@ impl Target {
         let run_end = run.run_end();
         let flow = thread::Builder::new()
             .name("flow".to_owned())
-            .spawn(move || run.run(&source))
+            .spawn({
+                let pool = Arc::clone(&pool);
+                move || {
+                    let outcome = run.run(&source);
+                    // Blocks that a lost connection holds do not come back.
+                    pool.close();
+                    outcome
+                }
+            })
             .map_err(|error| {
                 Error::new(Kind::Internal, "no thread could be started").cause(error)
             })?;
@@ -96,12 +122,8 @@ impl Target {
     /// Feeds Singer messages, one a line, until `lines` ends. The last line may lack its end. Blocks while
     /// too much is unconfirmed.
     pub fn feed(&self, lines: impl Read) -> Result<(), Error> {
-        let mut is_wanted = true;
-        read_blocks(lines, &self.pool, |block| {
-            is_wanted = self.inputs.send(Input::Block(block)).is_ok();
-            is_wanted
-        })?;
-        if is_wanted {
+        let send = |block| self.inputs.send(Input::Block(block)).is_ok();
+        if read_blocks(lines, &self.pool, send)? {
             Ok(())
         } else {
             Err(self.failure())
@@ -123,6 +145,7 @@ impl Target {
             let record = record.as_ref();
             let mut scanner = Scanner::new(record);
             if scanner.value().and_then(|_| scanner.end()).is_err() {
+                self.feed(lines.as_bytes())?;
                 return Err(Error::new(Kind::Input, "a record is not valid JSON").stream(stream));
             }
             lines += &head;

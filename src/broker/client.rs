@@ -4,7 +4,8 @@
 //! came (spec nats.md, 1b). A generation is lost for good with the first disconnect, failed write or failed
 //! flush. The crate's thread then wants to reconnect; it is held until the last user of the generation has
 //! let go, so that nothing of the generation is published behind the break. Then it may, which completes
-//! whatever flush still waits in it, and the connection ends: that is how its threads are got rid of.
+//! whatever flush still waits in it, and the connection ends. Its threads end when the server next speaks to
+//! it, and the crate's flush thread within two minutes.
 
 // The crate is deprecated upstream in favour of an async one; this program uses it by decision.
 #![allow(deprecated)]
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::info::Info;
 use super::{Limits, Lost, Notice};
 use crate::error::{Error, Kind};
 use crate::route::Route;
@@ -60,6 +62,7 @@ impl Generation {
     /// Fails with `Refused` where the login is wrong, else with `Unavailable`.
     pub(super) fn open(
         address: SocketAddr,
+        info: &Info,
         login: &Login,
         name: &str,
         flush_timeout: Duration,
@@ -86,6 +89,7 @@ impl Generation {
             .map_err(|error| describe_connect_error(address, &error))?;
         let limits = Limits {
             max_payload_bytes: connection.max_payload(),
+            headers: info.headers,
         };
         let (flushes, requests) = crossbeam_channel::unbounded();
         let confirmer = Confirmer {
@@ -218,9 +222,8 @@ fn parse_server_error(text: &str) -> ServerError {
     let refused = |what: String| ServerError::Refusal(Error::new(Kind::Refused, what).cause(text));
     if lower.starts_with("permissions violation for publish") {
         let subject = text.split('"').nth(1).unwrap_or("?");
-        refused(format!(
-            "the NATS server does not let us publish to '{subject}'"
-        ))
+        let what = format!("the NATS server does not let us publish to '{subject}'");
+        ServerError::Refusal(Error::new(Kind::Refused, what).cause("permissions violation"))
     } else if is_login_error(&lower) {
         refused("the NATS server refuses the login".to_owned())
     } else if lower.starts_with("maximum payload") || lower.starts_with("maximum control line") {
@@ -238,7 +241,9 @@ fn parse_server_error(text: &str) -> ServerError {
 
 /// Wrong, revoked and expired logins, at connecting and later. `text` is in lower case.
 fn is_login_error(text: &str) -> bool {
-    text.contains("authorization violation") || text.contains("authentication")
+    // "Authentication Timeout" is a slow server's, or ours: another try may do.
+    text.contains("authorization violation")
+        || (text.contains("authentication") && !text.contains("authentication timeout"))
 }
 
 fn describe_connect_error(address: SocketAddr, error: &io::Error) -> Error {
@@ -307,7 +312,7 @@ mod tests {
             "Permissions Violation for Publish to \"a.b\"",
             Some((
                 Kind::Refused,
-                "the NATS server does not let us publish to 'a.b': Permissions Violation for Publish to \"a.b\"",
+                "the NATS server does not let us publish to 'a.b': permissions violation",
             )),
         );
         check(
@@ -331,6 +336,7 @@ mod tests {
                 "the NATS server does not understand us: Unknown Protocol Operation",
             )),
         );
+        check("Authentication Timeout", None);
         check("Stale Connection", None);
         check("maximum connections exceeded", None);
     }

@@ -45,6 +45,7 @@ impl Delivery for Dry {
             Some(failure) => Err(failure),
             None => Ok(Limits {
                 max_payload_bytes: usize::MAX,
+                headers: true,
             }),
         }
     }

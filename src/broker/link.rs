@@ -23,8 +23,10 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after the first round of failed attempts; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// The least time between two connections, for a server that takes us in and throws us out at once.
+/// The least time between two connections; it doubles up to the longest for a server that takes us in and
+/// throws us out at once.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(250);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Makes connections, and keeps the current one for those who share it.
 pub(crate) struct Link {
@@ -41,6 +43,7 @@ pub(crate) struct Link {
 struct State {
     current: Option<Arc<Generation>>,
     last_connected: Option<Instant>,
+    interval: Duration,
 }
 
 impl Link {
@@ -90,7 +93,13 @@ impl Link {
         drop(lost);
         if let Some(before) = state.last_connected {
             log::warn!("the connection to NATS is lost; connecting again");
-            pause(CONNECT_INTERVAL.saturating_sub(before.elapsed()), run_end)?;
+            let lived = before.elapsed();
+            state.interval = if lived > 2 * state.interval {
+                CONNECT_INTERVAL
+            } else {
+                (2 * state.interval).clamp(CONNECT_INTERVAL, LONGEST_INTERVAL)
+            };
+            pause(state.interval.saturating_sub(lived), run_end)?;
         }
         let generation = Arc::new(self.open_any(run_end)?.generation);
         self.was_connected.store(true, Ordering::SeqCst);
@@ -210,15 +219,16 @@ fn open_server(
     timeout: Duration,
     flush_timeout: Duration,
 ) -> Result<Opened, Error> {
-    let addresses = (server.host.as_str(), server.port)
+    let addresses: Vec<_> = (server.host.as_str(), server.port)
         .to_socket_addrs()
-        .map_err(|error| {
-            Error::new(Kind::Unavailable, "the name cannot be resolved").cause(error)
-        })?;
+        .map_err(|error| Error::new(Kind::Unavailable, "the name cannot be resolved").cause(error))?
+        .collect();
+    // An address that does not answer must leave time for the next one.
+    let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut failure = Error::new(Kind::Unavailable, "the name has no address");
     for address in addresses {
-        let opened = load_info(address, timeout).and_then(|info| {
-            let generation = Generation::open(address, &server.login, name, flush_timeout)?;
+        let opened = load_info(address, share).and_then(|info| {
+            let generation = Generation::open(address, &info, &server.login, name, flush_timeout)?;
             Ok(Opened {
                 address,
                 info,

@@ -46,6 +46,8 @@ pub(crate) type RunEnd = Receiver<Infallible>;
 pub(crate) struct Limits {
     /// The largest message in bytes, its headers included.
     pub(crate) max_payload_bytes: usize,
+    /// Whether a message may have headers.
+    pub(crate) headers: bool,
 }
 
 /// One way of delivering messages, as one worker uses it.

@@ -10,7 +10,7 @@ use std::thread;
 use crossbeam_channel::{Receiver, Sender};
 use flate2::bufread::MultiGzDecoder;
 
-use super::parse::{lines, parse_block};
+use super::parse::{lines, parse_block, split_utf8};
 use super::part::{Builder, Part, Slot};
 use super::streams::{Stream, Streams};
 use super::wait::Clocks;
@@ -18,7 +18,7 @@ use super::worker::{Event, Worker};
 use super::{Counts, Input, Run};
 use crate::broker::{Limits, RunEnd};
 use crate::checkpoint::Checkpoints;
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, shorten};
 use crate::input::{Block, Pool, read_blocks};
 use crate::route::{Routed, Routes};
 use crate::singer::batch::Batch;
@@ -84,7 +84,7 @@ impl Flow {
             limits: None,
             checkpoints: Checkpoints::new(run.settings.workers),
             state_out: StateOut::start(sink)?,
-            clocks: Clocks::start(),
+            clocks: Clocks::start(run.settings.workers),
             is_broken: false,
             run_end,
             _alive: alive,
@@ -148,7 +148,11 @@ impl Flow {
             self.counts.lines += 1;
             message
                 .and_then(|message| self.take_message(&message, &block))
-                .map_err(|error| error.line(self.counts.lines))
+                .map_err(|error| match error.kind() {
+                    // Of the input, and not of what the run met while it was at this line.
+                    Kind::Input | Kind::Refused if !self.is_broken => error.line(self.counts.lines),
+                    _ => error,
+                })
         });
         self.hand_out(&block).and(taken)
     }
@@ -283,6 +287,7 @@ impl Flow {
             }
             Keys::Undeclared(fields) => {
                 for field in fields {
+                    let field = shorten(&field);
                     log::warn!(target: &logger(name), "No schema for record field '{field}'");
                 }
             }
@@ -300,6 +305,11 @@ impl Flow {
         let stream = self.streams.at(place);
         let builder = &mut self.lanes[stream.worker].builder;
         let route = stream.route.route(record)?;
+        if route.headers.is_some() && !limits.headers {
+            let what =
+                "the NATS server does not support headers, and the setting headers asks for them";
+            return Err(Error::new(Kind::Refused, what).stream(&*stream.name));
+        }
         let bytes = route.message_bytes(record.len());
         if bytes > limits.max_payload_bytes {
             let what = format!(
@@ -374,10 +384,7 @@ impl Flow {
 
     /// Publishes rows of a BATCH file. As in the SDK they are taken as they are: keys are not asked for.
     fn take_rows(&mut self, place: usize, block: &Block, row: &mut u64) -> Result<(), Error> {
-        let text = str::from_utf8(block.bytes()).map_err(|_| {
-            *row += 1;
-            Error::new(Kind::Input, "not valid UTF-8, here or in a row soon after")
-        })?;
+        let (text, bad_line) = split_utf8(block.bytes());
         for line in lines(text) {
             *row += 1;
             let mut scanner = Scanner::new(line);
@@ -388,7 +395,10 @@ impl Flow {
             check_record(record)?;
             self.push(place, record, block)?;
         }
-        Ok(())
+        bad_line.map_or(Ok(()), |error| {
+            *row += 1;
+            Err(error)
+        })
     }
 }
 
@@ -416,7 +426,7 @@ pub(crate) fn start_reader<R: Read>(
     spawn(name.to_owned(), move || {
         let send = |block| inputs.send(Input::Block(block)).is_ok();
         let outcome = match open() {
-            Ok(source) => read_blocks(source, &pool, send),
+            Ok(source) => read_blocks(source, &pool, send).map(drop),
             Err(error) => Err(Error::new(Kind::Input, "the input cannot be opened").cause(error)),
         };
         if let Err(error) = outcome {
@@ -429,7 +439,7 @@ pub(crate) fn start_reader<R: Read>(
 
 /// The logger of a stream, named as the SDK does.
 fn logger(stream: &str) -> String {
-    format!("target-nats.{stream}")
+    format!("target-nats.{}", shorten(stream))
 }
 
 /// Starts a thread with a name.

@@ -70,18 +70,7 @@ fn parse_lines<'a>(
     bytes: &'a [u8],
     mut take: impl FnMut(Result<Message<'a>, Error>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let (text, bad_line) = match str::from_utf8(bytes) {
-        Ok(text) => (text, None),
-        Err(error) => {
-            let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
-            // The line with the bad bytes is no message; those before it are.
-            let lines_end = valid.rfind('\n').map_or(0, |at| at + 1);
-            let what = "the line is not valid UTF-8";
-            let cause = format!("bad byte at {}", error.valid_up_to() - lines_end + 1);
-            let bad_line = Error::new(Kind::Input, what).cause(cause);
-            (&valid[..lines_end], Some(bad_line))
-        }
-    };
+    let (text, bad_line) = split_utf8(bytes);
     let mut alike = Alike::default();
     for line in lines(text) {
         let message = parse_message(line, &mut alike);
@@ -92,6 +81,20 @@ fn parse_lines<'a>(
         }
     }
     bad_line.map_or(Ok(()), |error| take(Err(error)))
+}
+
+/// The lines before the first that is not UTF-8, and the error of that one.
+pub(super) fn split_utf8(bytes: &[u8]) -> (&str, Option<Error>) {
+    match str::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let valid = str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+            let lines_end = valid.rfind('\n').map_or(0, |at| at + 1);
+            let cause = format!("bad byte at {}", error.valid_up_to() - lines_end + 1);
+            let bad_line = Error::new(Kind::Input, "the line is not valid UTF-8").cause(cause);
+            (&valid[..lines_end], Some(bad_line))
+        }
+    }
 }
 
 /// Lines as Singer has them: they end with a line feed, and with nothing else.

@@ -93,6 +93,8 @@ impl Builder {
 
     /// Adds a record with a route of its own.
     pub(super) fn push_own(&mut self, block: &Block, payload: &str, route: Arc<Route>) {
+        // It is kept as long as the payload.
+        self.payload_bytes += route.own_bytes();
         let index = self.add_route(route);
         self.push(block, payload, index);
     }

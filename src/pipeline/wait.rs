@@ -22,14 +22,16 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The SDK tells a stream's metric at most once a minute.
 const METRIC_INTERVAL: Duration = Duration::from_mins(1);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// A wait that ends so much behind its deadline was a pause of the whole process.
+const FORGIVEN: Duration = Duration::from_millis(500);
 /// The longest wait, where nothing has a deadline.
 const IDLE: Duration = Duration::from_hours(1);
 
 /// The times at which something is due, or was done last.
 pub(super) struct Clocks {
     started: Instant,
-    /// When a confirmation came last, or work was handed out while none was outstanding.
-    progress: Instant,
+    /// When a worker's last confirmation came, or when it was given work while it had none.
+    progress: Vec<Instant>,
     /// When the last state was given to the writer.
     state: Option<Instant>,
     /// The input has ended: the next state is written whenever the last one was.
@@ -49,11 +51,11 @@ struct Stop {
 }
 
 impl Clocks {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(workers: usize) -> Self {
         let now = Instant::now();
         Self {
             started: now,
-            progress: now,
+            progress: vec![now; workers],
             state: None,
             is_ending: false,
             metrics: now,
@@ -100,25 +102,28 @@ impl Flow {
 
     /// Gives a worker its next part, as soon as there is room in its channel.
     pub(super) fn send(&mut self, worker: usize, mut part: Part) -> Result<(), Error> {
-        if self.checkpoints.is_settled() {
-            self.clocks.progress = Instant::now();
+        if self.checkpoints.is_settled(worker) {
+            self.clocks.progress[worker] = Instant::now();
         }
         self.checkpoints.hand_out(worker);
         let inbox = self.lanes[worker].inbox.clone();
-        loop {
+        let mut outcome = Ok(());
+        while outcome.is_ok() {
             match inbox.try_send(part) {
                 Ok(()) => return Ok(()),
                 Err(TrySendError::Full(back)) => part = back,
                 Err(TrySendError::Disconnected(_)) => {
-                    self.take_events()?;
-                    return Err(Error::new(
-                        Kind::Internal,
-                        "a worker has ended without a word",
-                    ));
+                    let what = "a worker has ended without a word";
+                    outcome = self.take_events();
+                    outcome = outcome.and(Err(Error::new(Kind::Internal, what)));
+                    break;
                 }
             }
-            self.wait(&For::Room(&inbox))?;
+            outcome = self.wait(&For::Room(&inbox)).map(drop);
         }
+        // The part is counted and will never be confirmed, so neither will what comes after it.
+        self.is_broken = true;
+        outcome
     }
 
     /// Waits for the first connection and returns what its server allows.
@@ -138,19 +143,31 @@ impl Flow {
 
     /// Waits until everything that was handed out is confirmed, or nothing more will be.
     pub(super) fn confirm_all(&mut self) -> Result<(), Error> {
-        while !self.is_broken && !self.checkpoints.is_settled() {
+        while !self.is_broken && self.checkpoints.unsettled().next().is_some() {
             self.wait(&For::Events)?;
         }
         Ok(())
     }
 
-    /// Writes the newest state that is due, however short the time since the last one.
+    /// Writes the newest state that is due, however short the time since the last one, and however late a
+    /// signal or the server has made it: the writer has its own time.
     pub(super) fn write_last_state(&mut self) -> Result<(), Error> {
         self.take_confirmations();
         self.clocks.is_ending = true;
-        while self.state_out.is_writing() || self.checkpoints.has_due() {
+        let timeout = match self.clocks.stop {
+            Some(_) => STOP_TIMEOUT,
+            None => self.run.settings.confirm_timeout,
+        };
+        let deadline = Instant::now() + timeout;
+        self.write_due_state();
+        while self.state_out.is_writing() {
+            let mut select = Select::new();
+            select.recv(self.state_out.written());
+            if select.ready_deadline(deadline).is_err() {
+                return Err(unread_stdout());
+            }
+            self.state_out.take_result()?;
             self.write_due_state();
-            self.wait(&For::Events)?;
         }
         progress::clear();
         Ok(())
@@ -180,7 +197,9 @@ impl Flow {
             For::Input(source) => drop(select.recv(source)),
             For::Room(inbox) => drop(select.send(inbox)),
         }
-        let ready = select.ready_deadline(self.next_deadline());
+        let deadline = self.next_deadline();
+        let ready = select.ready_deadline(deadline);
+        self.forgive(deadline);
         match ready {
             Ok(index) if index == events => self.take_events()?,
             Ok(index) if index == signals => self.take_signal(),
@@ -217,6 +236,7 @@ impl Flow {
                     });
                     self.limits = Some(Limits {
                         max_payload_bytes: lower,
+                        headers: limits.headers && self.limits.is_none_or(|known| known.headers),
                     });
                 }
                 Event::Confirmed {
@@ -224,7 +244,7 @@ impl Flow {
                     part,
                     messages,
                 } => {
-                    self.clocks.progress = Instant::now();
+                    self.clocks.progress[worker] = Instant::now();
                     self.confirmed += messages as u64;
                     self.checkpoints.confirm(worker, part);
                 }
@@ -267,13 +287,32 @@ impl Flow {
             .map(|last| last + self.run.settings.state_interval)
     }
 
+    /// When a worker that has something to confirm has been silent for too long.
+    fn confirm_deadline(&self) -> Option<Instant> {
+        let unsettled = self.checkpoints.unsettled();
+        let oldest = unsettled.map(|worker| self.clocks.progress[worker]).min();
+        oldest
+            .filter(|_| !self.is_broken)
+            .map(|oldest| oldest + self.run.settings.confirm_timeout)
+    }
+
+    /// A wait that ended well behind its deadline was not the server's fault: the process was stopped, or the
+    /// machine. The time does not count.
+    fn forgive(&mut self, deadline: Instant) {
+        let late = Instant::now().saturating_duration_since(deadline);
+        if late > FORGIVEN {
+            for progress in &mut self.clocks.progress {
+                *progress += late;
+            }
+        }
+    }
+
     fn next_deadline(&self) -> Instant {
         let clocks = &self.clocks;
         let confirm_timeout = self.run.settings.confirm_timeout;
-        let is_waiting = !self.is_broken && !self.checkpoints.is_settled();
         [
             Some(Instant::now() + IDLE),
-            is_waiting.then(|| clocks.progress + confirm_timeout),
+            self.confirm_deadline(),
             (self.checkpoints.has_due() && !self.state_out.is_writing())
                 .then(|| self.state_due_at())
                 .flatten(),
@@ -296,14 +335,17 @@ impl Flow {
     fn look_at_clock(&mut self) -> Result<(), Error> {
         let now = Instant::now();
         let confirm_timeout = self.run.settings.confirm_timeout;
-        let is_waiting = !self.is_broken && !self.checkpoints.is_settled();
         if let Some(stop) = self.clocks.stop
             && now >= stop.deadline
         {
             self.is_broken = true;
             return Err(signal_error(stop.signal));
         }
-        if is_waiting && now >= self.clocks.progress + confirm_timeout {
+        if self.confirm_deadline().is_some_and(|due| now >= due) {
+            // What has come meanwhile counts.
+            self.take_events()?;
+        }
+        if self.confirm_deadline().is_some_and(|due| now >= due) {
             self.is_broken = true;
             let what = format!(
                 "the NATS server confirmed nothing for {} seconds (confirm_timeout_seconds)",
@@ -317,8 +359,7 @@ impl Flow {
                 .state
                 .is_some_and(|since| now >= since + confirm_timeout)
         {
-            let what = "nobody reads standard output: the STATE cannot be written";
-            return Err(Error::new(Kind::Unavailable, what));
+            return Err(unread_stdout());
         }
         self.write_due_state();
         if now >= self.clocks.metrics + METRIC_INTERVAL {
@@ -343,6 +384,11 @@ impl Flow {
                 .collect(),
         });
     }
+}
+
+fn unread_stdout() -> Error {
+    let what = "nobody reads standard output: the STATE cannot be written";
+    Error::new(Kind::Unavailable, what)
 }
 
 fn signal_error(signal: i32) -> Error {

@@ -70,6 +70,7 @@ impl Worker {
             window: Window::new(settings.max_in_flight, settings.max_in_flight_bytes),
             limits: Limits {
                 max_payload_bytes: 0,
+                headers: false,
             },
             is_lost: false,
             asked: 0,
@@ -78,7 +79,8 @@ impl Worker {
         }
     }
 
-    /// Works until the inbox is closed and all is confirmed, or until a failure, which is an event.
+    /// Works until the inbox is closed and all is confirmed, until a failure, which is an event, or until the
+    /// run has ended.
     pub(super) fn run(mut self) {
         if let Err(error) = self.work() {
             self.tell(Event::Failed(error));
@@ -107,6 +109,7 @@ impl Worker {
                     Ok(Notice::Lost) | Err(_) => self.lose()?,
                 },
                 recv(ask) -> _ => {}
+                recv(self.run_end) -> _ => return Ok(()),
             }
         }
         Ok(())
@@ -208,8 +211,8 @@ fn publish(delivery: &mut dyn Delivery, limits: Limits, part: &Part) -> Result<(
     for (route, payload) in part.records() {
         if route.message_bytes(payload.len()) > limits.max_payload_bytes {
             let what = format!(
-                "a message for '{}' is larger than the {} bytes that the server takes now",
-                route.subject, limits.max_payload_bytes
+                "a record that was taken makes a message larger than the {} bytes that the server takes now",
+                limits.max_payload_bytes
             );
             return Err(Break::Failed(Error::new(Kind::Refused, what)));
         }

@@ -22,13 +22,11 @@ impl Headers {
         let mut lines = String::new();
         for (name, template) in templates {
             let value = render_value(template, scope)?;
-            if value.chars().any(char::is_control) {
-                return Err(
-                    Error::new(Kind::Input, "a header's value holds a control character")
-                        .stream(scope.stream)
-                        .field(format!("headers.{name}")),
-                );
-            }
+            check_value(&value).map_err(|what| {
+                Error::new(Kind::Input, what)
+                    .stream(scope.stream)
+                    .field(format!("headers.{name}"))
+            })?;
             // Receivers take blanks at the ends off, so they are no part of a value.
             let value = value.trim();
             if value.is_empty() {
@@ -81,6 +79,21 @@ fn render_value(template: &Template, scope: &Scope<'_>) -> Result<String, Error>
         }
     }
     Ok(text)
+}
+
+/// Fails if the literal text of a template makes every value illegal.
+pub(super) fn check_literals(template: &Template) -> Result<(), &'static str> {
+    template.parts().iter().try_for_each(|part| match part {
+        Part::Text(text) => check_value(text),
+        _ => Ok(()),
+    })
+}
+
+fn check_value(text: &str) -> Result<(), &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("a header's value holds a control character");
+    }
+    Ok(())
 }
 
 pub(super) fn check_name(name: &str) -> Result<(), &'static str> {

@@ -29,6 +29,11 @@ impl Route {
     pub(crate) fn message_bytes(&self, payload_bytes: usize) -> usize {
         payload_bytes + self.headers.as_ref().map_or(0, Headers::wire_bytes)
     }
+
+    /// What the route itself takes in memory, about.
+    pub(crate) fn own_bytes(&self) -> usize {
+        size_of::<Self>() + self.message_bytes(self.subject.as_str().len())
+    }
 }
 
 /// The compiled templates of a run.
@@ -62,6 +67,7 @@ impl Routes {
             let key = format!("headers.{name}");
             headers::check_name(name).map_err(|what| config(&key, what))?;
             let template = Template::parse(text, prefix).map_err(|what| config(&key, &what))?;
+            headers::check_literals(&template).map_err(|what| config(&key, what))?;
             headers.push((name.clone(), template));
         }
         Ok(Self {
@@ -242,8 +248,8 @@ mod tests {
             &"x".repeat(4000),
             "{}",
             &format!(
-                "the subject is longer than 3900 bytes (stream {}, field subject)",
-                "x".repeat(4000)
+                "the subject is longer than 3900 bytes (stream {}..., field subject)",
+                "x".repeat(100)
             ),
         );
         check(r#"{"queue_prefix":"$OPS."}"#, "a", "{}", "$OPS.a");
@@ -266,16 +272,11 @@ mod tests {
             (r#""a b""#, "holds white space"),
         ] {
             let record = format!(r#"{{"v":{value}}}"#);
-            let field = if why.starts_with("holds a dot") {
-                "record.v"
-            } else {
-                "subject"
-            };
             check(
                 subject,
                 "s",
                 &record,
-                &format!("the subject {why} (stream s, field {field})"),
+                &format!("the subject {why} (stream s, field record.v)"),
             );
         }
         for value in ["null", "[1]", "{}"] {
@@ -368,6 +369,10 @@ mod tests {
 
     #[test]
     fn bad_templates_are_found_before_the_run() {
+        check_config(
+            r#"{"headers":{"a":"x\ny"}}"#,
+            "setting headers.a: a header's value holds a control character",
+        );
         let subject = |text: &str| format!(r#"{{"subject":{text:?}}}"#);
         check_config(
             &subject("{strem}"),

@@ -68,7 +68,12 @@ impl Subject {
                 SubjectInvalid::Encode => text = encode_byte(text.as_bytes()[0]) + &text[1..],
             }
         }
-        check(&text).map_err(|what| refuse(what, scope))?;
+        check(&text).map_err(|what| match template.only_record_field() {
+            Some(name) => Error::new(Kind::Input, what)
+                .stream(scope.stream)
+                .field(name),
+            None => refuse(what, scope),
+        })?;
         Ok(Self(text.into()))
     }
 }

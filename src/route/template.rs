@@ -99,6 +99,18 @@ impl Template {
             .all(|part| matches!(part, Part::Text(_) | Part::Stream))
     }
 
+    /// The one field that varies, if it is one of the record: what is wrong with a text is wrong with it.
+    pub(crate) fn only_record_field(&self) -> Option<&str> {
+        let mut fields = self
+            .parts
+            .iter()
+            .filter(|part| !matches!(part, Part::Text(_)));
+        match (fields.next(), fields.next()) {
+            (Some(Part::Record { name, .. }), None) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The text before the first field.
     pub(crate) fn literal_start(&self) -> &str {
         match self.parts.first() {

@@ -18,14 +18,11 @@ use super::kind::type_name;
 use super::setting::compile;
 use super::table::TABLE;
 use super::{LogFormat, Settings};
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, shorten};
 use crate::nearest::nearest;
 
 /// The word that stands for the environment among the `--config` files.
 const ENVIRONMENT: &str = "ENV";
-
-/// Of a key that nobody knows; it comes from outside and may be anything.
-const MAX_SHOWN_KEY_CHARS: usize = 100;
 
 /// Settings, and what is to be logged about them.
 #[derive(Debug)]
@@ -190,17 +187,10 @@ fn notes_of_unknown_keys(values: &Map<String, Value>) -> Vec<Note> {
                 Some(name) => format!(": did you mean '{name}'?"),
                 None => ".".to_owned(),
             };
-            let text = format!("The setting '{}' is unknown and ignored{end}", shown(key));
+            let text = format!("The setting '{}' is unknown and ignored{end}", shorten(key));
             Note::new(Level::Warn, text)
         })
         .collect()
-}
-
-fn shown(key: &str) -> String {
-    match key.char_indices().nth(MAX_SHOWN_KEY_CHARS) {
-        Some((end, _)) => format!("{}...", &key[..end]),
-        None => key.to_owned(),
-    }
 }
 
 #[cfg(test)]
