@@ -264,6 +264,28 @@ fn a_row_of_invalid_utf8_is_refused() {
 }
 
 #[test]
+fn rows_before_one_of_invalid_utf8_are_published_and_the_row_is_named() {
+    let rows: String = (1..=5000).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    let content = [rows.as_bytes(), b"{\"id\":\"\xff\"}\n{\"id\":5002}\n"].concat();
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let target = Target::new().server(&server).file("rows.jsonl", content);
+    let input = schema("users", &[]) + &batch(JSONL, &[&target.path("rows.jsonl")]);
+    let outcome = target.input(input).run();
+    outcome
+        .exits(1)
+        .error(&["row 5001", "rows.jsonl", "UTF-8", "line 2", "stream users"]);
+    let payloads = subscriber
+        .messages()
+        .into_iter()
+        .map(|m| m.text().to_owned());
+    outcome.check(
+        payloads.eq((1..=5000).map(|id| format!("{{\"id\":{id}}}"))),
+        "the rows before arrive",
+    );
+}
+
+#[test]
 fn a_row_that_is_too_large_is_refused() {
     let row = format!(r#"{{"a":"{}"}}"#, "x".repeat(1 << 20));
     refused(

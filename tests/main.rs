@@ -35,12 +35,12 @@ mod library;
 mod logs;
 // Messages that are accepted: what is published.
 mod messages;
-// A panic in any thread.
-mod panics;
 // Connections and servers that break in the middle of much input.
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
 mod scale;
+// What no real server does on demand.
+mod scripted;
 // What is never printed.
 mod secrecy;
 // Signals, and a standard output that nobody reads.

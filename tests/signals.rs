@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{NatsServer, PATIENCE, Subscriber, Target, record, schema, state, wait_until};
+use crate::harness::{
+    NatsServer, PATIENCE, Subscriber, Target, TempDir, record, schema, state, wait_until,
+};
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -242,4 +244,38 @@ fn a_full_disk_behind_standard_output_is_an_error() {
         .exits(1)
         .error(&["standard output"])
         .does_not_log("panicked");
+}
+
+#[test]
+fn a_standard_error_that_nobody_reads_holds_nothing_up() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let folder = TempDir::new();
+    let config = folder.path().join("config.json");
+    std::fs::write(&config, format!(r#"{{"nats_url":"{}"}}"#, server.url())).unwrap();
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_target-nats"))
+        .arg("--config")
+        .arg(&config)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A warning for each of them: more than a pipe and the queue before it take.
+    let warned = |n: usize| {
+        format!("{{\"type\":\"ACTIVATE_VERSION\",\"stream\":\"users\",\"version\":{n}}}\n")
+    };
+    let input = schema("users", &[])
+        + &(0..3000).map(warned).collect::<String>()
+        + &record("users", "{\"id\":1}")
+        + &state("1");
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::Write::write_all(&mut stdin, input.as_bytes()).unwrap();
+    drop(stdin);
+    wait_until("it ends", PATIENCE, || child.try_wait().unwrap().is_some());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, b"1\n");
+    subscriber.settle();
+    assert_eq!(subscriber.count(), 1);
 }

@@ -211,8 +211,8 @@ fn publish(delivery: &mut dyn Delivery, limits: Limits, part: &Part) -> Result<(
     for (route, payload) in part.records() {
         if route.message_bytes(payload.len()) > limits.max_payload_bytes {
             let what = format!(
-                "a record that was taken makes a message larger than the {} bytes that the server takes now",
-                limits.max_payload_bytes
+                "a message for '{}' is larger than the {} bytes that the server takes now",
+                route.subject, limits.max_payload_bytes
             );
             return Err(Break::Failed(Error::new(Kind::Refused, what)));
         }
