@@ -3,8 +3,10 @@
 //! It only draws: how often, and from which numbers, is the caller's. Without a terminal there is none.
 
 use std::fmt::Write as _;
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
 use std::time::Duration;
+
+use terminal_size::terminal_size_of;
 
 use crate::stderr;
 
@@ -37,11 +39,13 @@ pub(crate) fn clear() {
     stderr::clear_line();
 }
 
+/// What `COLUMNS` says, else the terminal itself.
 fn terminal_width() -> usize {
     let columns = std::env::var("COLUMNS").ok();
+    let columns = columns.and_then(|columns| columns.trim().parse().ok());
     columns
-        .and_then(|columns| columns.trim().parse().ok())
         .filter(|columns| *columns > 0)
+        .or_else(|| Some(usize::from(terminal_size_of(io::stderr())?.0.0)))
         .unwrap_or(USUAL_WIDTH)
 }
 
