@@ -319,7 +319,7 @@ mod tests {
         );
         check_property(
             "validate_records",
-            r#"{"type":["boolean","null"],"title":"Validate Records","default":true,"description":"Whether every record is validated against its stream's schema. Not in this version yet: only the default is accepted."}"#,
+            r#"{"type":["boolean","null"],"title":"Validate Records","default":true,"description":"Whether every record is validated against its stream's schema. No record is validated yet. Not in this version yet: only the default is accepted."}"#,
         );
         check_property(
             "load_method",
