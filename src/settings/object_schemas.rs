@@ -38,7 +38,7 @@ pub(super) const BATCH_CONFIG: &str = r#"{
         "root": {
           "type": ["string", "null"],
           "title": "Batch Storage Root",
-          "description": "The folder of BATCH files that are named without one."
+          "description": "The folder in which BATCH files are looked for by their names alone."
         },
         "prefix": {
           "type": ["string", "null"],

@@ -202,7 +202,7 @@ pub(crate) const TABLE: &[Setting] = &[
         group: Group::Input,
         kind: ValueKind::Object,
         title: Some("Batch Configuration"),
-        help: "The SDK's batch configuration; a target uses `storage.root` alone, the folder of BATCH files that are named without one.",
+        help: "The SDK's batch configuration; a target uses `storage.root` alone, the folder in which BATCH files are looked for by their names alone.",
         example: Some(r#"{"storage": {"root": "file:///data/batches"}}"#),
         schema: Some(object_schemas::BATCH_CONFIG),
         set: |draft, value| store(&mut draft.batch_config, parse_batch_config(value)?),
