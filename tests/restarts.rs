@@ -146,6 +146,9 @@ fn kill_and_restart(test: &str, records: usize, kills: usize) {
             proxy.refuse();
             proxy.cut();
             let tried = proxy.accepted();
+            // Where everything is confirmed, only new work makes it connect.
+            send(&run, sent..sent + 1);
+            sent += 1;
             wait_until("it has tried to connect again", PATIENCE, || {
                 proxy.accepted() > tried
             });
