@@ -163,3 +163,29 @@ fn what_was_read_before_a_signal_is_still_confirmed_when_the_server_answers_in_t
     server.cont();
     run.wait().dies_by(SIGTERM).prints("1\n2\n");
 }
+
+#[test]
+fn a_program_that_was_itself_stopped_does_not_blame_the_server() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let proxy = Proxy::before(&server);
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", proxy.url())
+        .setting("confirm_timeout_seconds", 3)
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line("1");
+    proxy.hold();
+    run.send(numbered(2));
+    subscriber.wait_for(2);
+    // The confirmation is outstanding, and comes while the program cannot look at its clock.
+    run.signal("STOP");
+    lives(&mut run, 5);
+    proxy.open();
+    run.signal("CONT");
+    run.wait_for_line("2");
+    run.end_input();
+    let outcome = run.wait();
+    outcome.succeeds().prints("1\n2\n");
+}
