@@ -167,7 +167,7 @@ fn what_was_read_before_a_signal_is_still_confirmed_when_the_server_answers_in_t
 #[test]
 fn a_program_that_was_itself_stopped_does_not_blame_the_server() {
     let server = NatsServer::start();
-    let mut subscriber = Subscriber::on(&server);
+    let subscriber = Subscriber::on(&server);
     let proxy = Proxy::before(&server);
     let mut run = Target::new()
         .log_of(&server)
