@@ -9,7 +9,7 @@ use crate::harness::{Target, project};
 /// The rooms in layers, lowest first, as design.md has them. A file uses lower layers and its own room.
 const LAYERS: &[&[&str]] = &[
     // Words.
-    &["error", "secret", "nearest", "testing"],
+    &["error", "secret", "nearest", "spawn", "testing"],
     // Settings.
     &["settings", "cli"],
     // Pure.

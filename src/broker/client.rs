@@ -24,6 +24,7 @@ use super::{Limits, Lost, Notice};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::settings::address::Login;
+use crate::spawn::spawn;
 
 /// How often a connection that was given up looks whether it may end.
 const RETIRE_POLL: Duration = Duration::from_millis(20);
@@ -97,12 +98,7 @@ impl Generation {
             shared: Arc::clone(&shared),
             timeout: flush_timeout,
         };
-        thread::Builder::new()
-            .name("nats-flush".to_owned())
-            .spawn(move || confirmer.run(&requests))
-            .map_err(|error| {
-                Error::new(Kind::Internal, "no thread could be started").cause(error)
-            })?;
+        spawn("nats-flush", move || confirmer.run(&requests))?;
         Ok(Self {
             connection,
             shared,
