@@ -25,7 +25,7 @@
 //!
 //! A file uses only what stands above it here, or its own folder; a test reads the `use` lines.
 //!
-//! - `error`, `secret`, `nearest`, `spawn`: the words. [`Error`] and [`Kind`] say who must act, and give the exit code.
+//! - `error`, `secret`, `nearest`: the words. [`Error`] and [`Kind`] say who must act, and give the exit code.
 //! - `settings`: one table declares every setting; loading, `--about`, `--help` and the README follow from it.
 //!   `cli`: the command line.
 //! - `singer`: one line to a message (a validating scanner, nothing is built), schemas, BATCH manifests.
@@ -53,7 +53,6 @@
 mod error;
 mod nearest;
 mod secret;
-mod spawn;
 mod settings;
 mod cli;
 mod singer;

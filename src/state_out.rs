@@ -4,11 +4,11 @@
 //! newer states wait in the flow, which keeps the newest only.
 
 use std::io;
+use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError};
 
 use crate::error::{Error, Kind};
-use crate::spawn::spawn;
 
 /// Takes one line, without its end, and has it written for good.
 pub(crate) type Sink = Box<dyn FnMut(&str) -> io::Result<()> + Send>;
@@ -25,13 +25,18 @@ impl StateOut {
     pub(crate) fn start(mut sink: Sink) -> Result<Self, Error> {
         let (lines, incoming) = crossbeam_channel::bounded::<String>(1);
         let (outgoing, written) = crossbeam_channel::bounded(1);
-        spawn("state-out", move || {
-            for line in incoming {
-                if outgoing.send(sink(&line)).is_err() {
-                    return;
+        thread::Builder::new()
+            .name("state-out".to_owned())
+            .spawn(move || {
+                for line in incoming {
+                    if outgoing.send(sink(&line)).is_err() {
+                        return;
+                    }
                 }
-            }
-        })?;
+            })
+            .map_err(|error| {
+                Error::new(Kind::Internal, "no thread could be started").cause(error)
+            })?;
         Ok(Self {
             lines,
             written,

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, select};
 
@@ -12,7 +12,6 @@ use crate::input::{Pool, read_blocks};
 use crate::pipeline::{Counts, Input, Run};
 use crate::settings::Settings;
 use crate::singer::json::Scanner;
-use crate::spawn::spawn;
 
 /// A run that is fed by its caller.
 ///
@@ -98,15 +97,20 @@ impl Target {
         }
         .prepare()?;
         let run_end = run.run_end();
-        let flow = spawn("flow", {
-            let pool = Arc::clone(&pool);
-            move || {
-                let outcome = run.run(&source);
-                // Blocks that a lost connection holds do not come back.
-                pool.close();
-                outcome
-            }
-        })?;
+        let flow = thread::Builder::new()
+            .name("flow".to_owned())
+            .spawn({
+                let pool = Arc::clone(&pool);
+                move || {
+                    let outcome = run.run(&source);
+                    // Blocks that a lost connection holds do not come back.
+                    pool.close();
+                    outcome
+                }
+            })
+            .map_err(|error| {
+                Error::new(Kind::Internal, "no thread could be started").cause(error)
+            })?;
         Ok(Self {
             inputs,
             pool,

@@ -9,7 +9,7 @@ use crate::harness::{Target, project};
 /// The rooms in layers, lowest first, as design.md has them. A file uses lower layers and its own room.
 const LAYERS: &[&[&str]] = &[
     // Words.
-    &["error", "secret", "nearest", "spawn", "testing"],
+    &["error", "secret", "nearest", "testing"],
     // Settings.
     &["settings", "cli"],
     // Pure.

@@ -24,7 +24,6 @@ use super::{Limits, Lost, Notice};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::settings::address::Login;
-use crate::spawn::spawn;
 
 /// How often a connection that was given up looks whether it may end.
 const RETIRE_POLL: Duration = Duration::from_millis(20);
@@ -98,7 +97,12 @@ impl Generation {
             shared: Arc::clone(&shared),
             timeout: flush_timeout,
         };
-        spawn("nats-flush", move || confirmer.run(&requests))?;
+        thread::Builder::new()
+            .name("nats-flush".to_owned())
+            .spawn(move || confirmer.run(&requests))
+            .map_err(|error| {
+                Error::new(Kind::Internal, "no thread could be started").cause(error)
+            })?;
         Ok(Self {
             connection,
             shared,

@@ -6,6 +6,7 @@
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
@@ -16,7 +17,6 @@ use super::info::{Info, load_info};
 use crate::error::{Error, Kind};
 use crate::settings::Settings;
 use crate::settings::address::ServerAddress;
-use crate::spawn::spawn;
 
 /// How long one attempt with one server may take, name resolution and login included.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -249,8 +249,11 @@ fn within<T: Send + 'static>(
     attempt: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
     let (sender, receiver) = crossbeam_channel::bounded(1);
-    // Nobody receives what comes too late.
-    spawn("nats-connect", move || drop(sender.send(attempt())))?;
+    thread::Builder::new()
+        .name("nats-connect".to_owned())
+        // Nobody receives what comes too late.
+        .spawn(move || drop(sender.send(attempt())))
+        .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))?;
     receiver.recv_timeout(timeout).unwrap_or_else(|_| {
         let seconds = timeout.as_secs_f64();
         Err(Error::new(

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
 use flate2::bufread::MultiGzDecoder;
@@ -26,7 +27,6 @@ use crate::singer::json::Scanner;
 use crate::singer::message::{Message, describe_fault};
 use crate::singer::state::is_empty_state;
 use crate::singer::stream::{Change, Keys, Schema, check_record};
-use crate::spawn::spawn;
 use crate::state_out::StateOut;
 
 /// Parts that may wait for a worker. With few, threads that share a core wake each other for every block
@@ -258,7 +258,7 @@ impl Flow {
             let events = self.event_sender.clone();
             let end = self.run_end.clone();
             let worker = Worker::new(index, parts, events, delivery, end, &self.run.settings);
-            spawn(&format!("worker-{index}"), move || worker.run())?;
+            spawn(format!("worker-{index}"), move || worker.run())?;
             self.lanes.push(Lane {
                 inbox,
                 builder: Builder::new(),
@@ -423,7 +423,7 @@ pub(crate) fn start_reader<R: Read>(
     pool: Arc<Pool>,
 ) -> Result<Receiver<Input>, Error> {
     let (inputs, receiver) = crossbeam_channel::bounded(QUEUED_BLOCKS);
-    spawn(name, move || {
+    spawn(name.to_owned(), move || {
         let send = |block| inputs.send(Input::Block(block)).is_ok();
         let outcome = match open() {
             Ok(source) => read_blocks(source, &pool, send).map(drop),
@@ -440,4 +440,13 @@ pub(crate) fn start_reader<R: Read>(
 /// The logger of a stream, named as the SDK does.
 fn logger(stream: &str) -> String {
     format!("target-nats.{}", shorten(stream))
+}
+
+/// Starts a thread with a name.
+pub(super) fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map(drop)
+        .map_err(|error| Error::new(Kind::Internal, "no thread could be started").cause(error))
 }
