@@ -1,26 +1,38 @@
 //! The replay window of a worker: what was published and is not confirmed, in order. Pure.
 //!
-//! It is bounded in messages and bytes; what is in it can be published again from the first entry on.
+//! Messages have ordinals, the first ever is 1; an entry holds the messages of several in a row. The window is
+//! bounded in messages and bytes, and finds a message that must be published again by its ordinal.
 
 use std::collections::VecDeque;
 
-/// A window over entries of type `T`, each of which stands for some messages.
+/// A window over entries of type `T`, each of which holds some messages.
 #[derive(Debug)]
 pub(crate) struct Window<T> {
     entries: VecDeque<Entry<T>>,
-    /// The position of the newest entry; the first entry ever is at 1.
+    /// The ordinal of the newest message, and of the newest confirmed one.
     newest: u64,
-    messages: usize,
+    confirmed: u64,
     bytes: usize,
-    max_messages: usize,
+    max_messages: u64,
     max_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Entry<T> {
     content: T,
-    messages: usize,
+    /// The ordinal of its last message.
+    last: u64,
+    messages: u64,
     bytes: usize,
+}
+
+/// What a confirmation has changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Confirmed {
+    /// Messages that were not confirmed before.
+    pub(crate) messages: u64,
+    /// Entries that are confirmed whole now.
+    pub(crate) entries: u64,
 }
 
 impl<T> Window<T> {
@@ -28,61 +40,84 @@ impl<T> Window<T> {
         Self {
             entries: VecDeque::new(),
             newest: 0,
-            messages: 0,
+            confirmed: 0,
             bytes: 0,
-            max_messages,
+            max_messages: max_messages as u64,
             max_bytes,
         }
     }
 
     /// Whether another entry may be pushed. One entry always fits into an empty window, whatever its size.
     pub(crate) fn has_room(&self) -> bool {
-        self.messages < self.max_messages && self.bytes < self.max_bytes
+        self.unconfirmed() < self.max_messages && self.bytes < self.max_bytes
     }
 
     /// Whether so much is unconfirmed that a confirmation should be under way: a quarter of the bounds, so
     /// that the window is not full before the answer comes.
     pub(crate) fn is_filling(&self) -> bool {
-        self.messages >= self.max_messages / 4 || self.bytes >= self.max_bytes / 4
+        self.unconfirmed() >= self.max_messages / 4 || self.bytes >= self.max_bytes / 4
     }
 
-    pub(crate) fn push(&mut self, content: T, messages: usize, bytes: usize) {
-        self.newest += 1;
-        self.messages += messages;
+    /// Adds an entry with so many messages (at least one), and returns the ordinal of its first one.
+    pub(crate) fn push(&mut self, content: T, messages: usize, bytes: usize) -> u64 {
+        let first = self.newest + 1;
+        self.newest += messages as u64;
         self.bytes += bytes;
         self.entries.push_back(Entry {
             content,
-            messages,
+            last: self.newest,
+            messages: messages as u64,
             bytes,
         });
+        first
     }
 
-    /// The position of the newest entry.
+    /// The ordinal of the newest message.
     pub(crate) fn newest(&self) -> u64 {
         self.newest
     }
 
-    /// Lets go of every entry up to `position`, and returns how many messages that were. A position that
-    /// was confirmed before changes nothing.
-    pub(crate) fn confirm(&mut self, position: u64) -> usize {
-        let before = self.messages;
-        let oldest = self.newest - self.entries.len() as u64;
-        for _ in oldest..position.min(self.newest) {
+    /// The ordinal up to which everything is confirmed.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed
+    }
+
+    /// Lets go of every entry whose messages all have ordinals up to this one. An ordinal that was confirmed
+    /// before changes nothing.
+    pub(crate) fn confirm(&mut self, ordinal: u64) -> Confirmed {
+        let ordinal = ordinal.min(self.newest).max(self.confirmed);
+        let mut change = Confirmed {
+            messages: ordinal - self.confirmed,
+            entries: 0,
+        };
+        self.confirmed = ordinal;
+        while self
+            .entries
+            .front()
+            .is_some_and(|entry| entry.last <= ordinal)
+        {
             if let Some(entry) = self.entries.pop_front() {
-                self.messages -= entry.messages;
                 self.bytes -= entry.bytes;
+                change.entries += 1;
             }
         }
-        before - self.messages
+        change
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// What is unconfirmed, the oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.entries.iter().map(|entry| &entry.content)
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        self.newest - self.confirmed
+    }
+
+    /// The entry that holds this message, and the message's place in it, from 0.
+    pub(crate) fn get(&self, ordinal: u64) -> Option<(&T, usize)> {
+        let index = self.entries.partition_point(|entry| entry.last < ordinal);
+        let entry = self.entries.get(index)?;
+        let place = (ordinal + entry.messages).checked_sub(entry.last + 1)?;
+        Some((&entry.content, usize::try_from(place).ok()?))
     }
 }
 
@@ -97,35 +132,59 @@ mod tests {
         for _ in 0..2_000 {
             let (max_messages, max_bytes) = (1 + random.below(50), 1 + random.below(500));
             let mut window = Window::new(max_messages, max_bytes);
-            // The naive model: every entry ever, and how many of them are confirmed.
-            let mut all: Vec<(usize, usize)> = Vec::new();
+            // The naive model: the entry and the place of every message ever, and the bytes of every entry.
+            let mut messages: Vec<(usize, usize)> = Vec::new();
+            let mut bytes: Vec<usize> = Vec::new();
             let mut confirmed = 0;
-            for _ in 0..200 {
-                let kept = &all[confirmed..];
-                let messages: usize = kept.iter().map(|entry| entry.0).sum();
-                let bytes: usize = kept.iter().map(|entry| entry.1).sum();
-                assert!(window.iter().copied().eq(confirmed..all.len()));
-                assert_eq!(window.newest(), all.len() as u64);
-                assert_eq!(window.is_empty(), kept.is_empty());
+            for _ in 0..100 {
+                let first_entry = messages.get(confirmed).map_or(bytes.len(), |place| place.0);
+                let kept_bytes: usize = bytes[first_entry..].iter().sum();
+                let kept = messages.len() - confirmed;
+                assert_eq!(window.newest(), messages.len() as u64);
+                assert_eq!(window.confirmed(), confirmed as u64);
+                assert_eq!(window.unconfirmed(), kept as u64);
+                assert_eq!(window.is_empty(), kept == 0);
                 assert_eq!(
                     window.has_room(),
-                    messages < max_messages && bytes < max_bytes
+                    kept < max_messages && kept_bytes < max_bytes
                 );
                 assert_eq!(
                     window.is_filling(),
-                    messages >= max_messages / 4 || bytes >= max_bytes / 4
+                    kept >= max_messages / 4 || kept_bytes >= max_bytes / 4
                 );
-                if random.below(2) == 0 && window.has_room() {
-                    let (messages, bytes) = (1 + random.below(20), random.below(200));
-                    window.push(all.len(), messages, bytes);
-                    all.push((messages, bytes));
+                for ordinal in 0..messages.len() + 2 {
+                    let found = window
+                        .get(ordinal as u64)
+                        .map(|(entry, place)| (*entry, place));
+                    let expected = ordinal.checked_sub(1).and_then(|index| messages.get(index));
+                    match expected {
+                        Some(expected) if expected.0 >= first_entry => {
+                            assert_eq!(found, Some(*expected));
+                        }
+                        _ => assert_eq!(found, None),
+                    }
+                }
+                if window.has_room() && random.below(2) == 0 {
+                    let count = 1 + random.below(20);
+                    let size = random.below(60);
+                    let first = window.push(bytes.len(), count, size);
+                    assert_eq!(first, messages.len() as u64 + 1);
+                    messages.extend((0..count).map(|place| (bytes.len(), place)));
+                    bytes.push(size);
                 } else {
-                    // Also positions of long ago, as a late answer brings them.
-                    let position = random.below(all.len() + 1);
-                    let newly = confirmed..position.max(confirmed);
-                    let messages: usize = all[newly.clone()].iter().map(|entry| entry.0).sum();
-                    assert_eq!(window.confirm(position as u64), messages);
-                    confirmed = newly.end;
+                    // Also ordinals that are confirmed already, and one that was never published.
+                    let up_to = random.below(messages.len() + 2);
+                    let before = confirmed;
+                    confirmed = confirmed.max(up_to.min(messages.len()));
+                    let entries_after =
+                        messages.get(confirmed).map_or(bytes.len(), |place| place.0);
+                    assert_eq!(
+                        window.confirm(up_to as u64),
+                        Confirmed {
+                            messages: (confirmed - before) as u64,
+                            entries: (entries_after - first_entry) as u64,
+                        }
+                    );
                 }
             }
         }

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
+use super::Limits;
 use super::info::Info;
-use super::{Limits, Lost, Notice};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::settings::address::Login;
@@ -46,13 +46,26 @@ struct Shared {
     is_retired: AtomicBool,
     /// The server's refusal of something that was published, which no new connection would mend.
     refusal: Mutex<Option<Error>>,
-    watchers: Mutex<Vec<Sender<Notice>>>,
+    watchers: Mutex<Vec<Sender<Signal>>>,
 }
 
-/// A worker waits for the confirmation of all that it published up to a position.
+/// What the users of a generation are told, each on a channel of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signal {
+    /// The PONG has come for the flush that was asked for with this number.
+    Flushed(u64),
+    /// The connection is gone.
+    Lost,
+}
+
+/// The connection is gone, as in [`Signal::Lost`].
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Lost;
+
+/// A user waits for the PONG behind everything that was published so far.
 struct Flush {
-    position: u64,
-    notices: Sender<Notice>,
+    number: u64,
+    signals: Sender<Signal>,
 }
 
 impl Generation {
@@ -124,9 +137,9 @@ impl Generation {
         lock(&self.shared.refusal).clone()
     }
 
-    /// Sends [`Notice::Lost`] when the connection is lost, at once if it is lost already.
-    pub(super) fn watch(&self, notices: Sender<Notice>) {
-        self.shared.watch(notices);
+    /// Sends [`Signal::Lost`] when the connection is lost, at once if it is lost already.
+    pub(super) fn watch(&self, signals: Sender<Signal>) {
+        self.shared.watch(signals);
     }
 
     pub(super) fn publish(&self, route: &Route, payload: &[u8]) -> Result<(), Lost> {
@@ -147,10 +160,10 @@ impl Generation {
             })
     }
 
-    /// Has everything that was published so far confirmed. The answer comes as a notice.
-    pub(super) fn request_confirmation(&self, position: u64, notices: Sender<Notice>) {
+    /// Sends a PING behind everything that was published so far. [`Signal::Flushed`] follows its PONG.
+    pub(super) fn flush(&self, number: u64, signals: Sender<Signal>) {
         // The confirmer is gone only where the generation is lost, and then the watchers know.
-        let _ = self.flushes.send(Flush { position, notices });
+        let _ = self.flushes.send(Flush { number, signals });
     }
 
     /// The time of one PING and PONG; blocks like [`Generation::open`].
@@ -169,18 +182,18 @@ impl Shared {
     fn lose(&self) {
         let mut watchers = lock(&self.watchers);
         self.is_lost.store(true, Ordering::SeqCst);
-        for notices in watchers.drain(..) {
+        for signals in watchers.drain(..) {
             // A worker that has ended need not be told.
-            let _ = notices.send(Notice::Lost);
+            let _ = signals.send(Signal::Lost);
         }
     }
 
-    fn watch(&self, notices: Sender<Notice>) {
+    fn watch(&self, signals: Sender<Signal>) {
         let mut watchers = lock(&self.watchers);
         if self.is_lost.load(Ordering::SeqCst) {
-            let _ = notices.send(Notice::Lost);
+            let _ = signals.send(Signal::Lost);
         } else {
-            watchers.push(notices);
+            watchers.push(signals);
         }
     }
 
@@ -280,7 +293,7 @@ impl Confirmer {
                 return;
             }
             for flush in waiting {
-                let _ = flush.notices.send(Notice::Confirmed(flush.position));
+                let _ = flush.signals.send(Signal::Flushed(flush.number));
             }
         }
     }

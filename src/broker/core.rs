@@ -1,60 +1,93 @@
-//! Core delivery: a message is stored nowhere, and confirmed by a PONG that followed it.
+//! Core delivery: what was published on core NATS and is not confirmed. Pure.
+//!
+//! A PONG confirms everything that went before its PING on the same connection, so no message is remembered by
+//! itself: the lowest ordinal on each side of the last PING is enough.
 
-use std::sync::Arc;
-
-use crossbeam_channel::{Receiver, Sender};
-
-use super::client::Generation;
-use super::link::Link;
-use super::{Delivery, Limits, Lost, Notice, RunEnd};
-use crate::error::Error;
-use crate::route::Route;
-
-/// Publishes over the current generation of a link.
-pub(crate) struct Core {
-    link: Arc<Link>,
-    generation: Option<Arc<Generation>>,
-    sender: Sender<Notice>,
-    notices: Receiver<Notice>,
+/// The messages of one connection that a PONG must confirm.
+#[derive(Debug, Default)]
+pub(super) struct Core {
+    /// The lowest ordinal published before the last PING, while its PONG is awaited.
+    before: Option<u64>,
+    /// The lowest ordinal published since.
+    since: Option<u64>,
+    /// The number of the last PING.
+    ping: u64,
+    is_waiting: bool,
 }
 
 impl Core {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
-        let (sender, notices) = crossbeam_channel::unbounded();
-        Self {
-            link,
-            generation: None,
-            sender,
-            notices,
+    pub(super) fn publish(&mut self, ordinal: u64) {
+        self.since = Some(self.since.map_or(ordinal, |lowest| lowest.min(ordinal)));
+    }
+
+    /// The number of the PING that should be sent now, if there is something for it to confirm and none is
+    /// under way.
+    pub(super) fn start_ping(&mut self) -> Option<u64> {
+        if self.is_waiting {
+            return None;
         }
+        self.before = Some(self.since.take()?);
+        self.ping += 1;
+        self.is_waiting = true;
+        Some(self.ping)
+    }
+
+    /// The PONG of this PING has come.
+    pub(super) fn take_pong(&mut self, ping: u64) {
+        if ping == self.ping {
+            self.before = None;
+            self.is_waiting = false;
+        }
+    }
+
+    /// No message below this ordinal is unconfirmed; `None` if none is at all.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        [self.before, self.since].into_iter().flatten().min()
     }
 }
 
-impl Delivery for Core {
-    fn connect(&mut self, run_end: &RunEnd) -> Result<Limits, Error> {
-        let generation = self.link.generation(self.generation.take(), run_end)?;
-        // A new channel: late notices of the lost generation go nowhere.
-        (self.sender, self.notices) = crossbeam_channel::unbounded();
-        generation.watch(self.sender.clone());
-        let limits = generation.limits();
-        self.generation = Some(generation);
-        Ok(limits)
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
 
-    fn publish(&mut self, route: &Route, payload: &[u8]) -> Result<(), Lost> {
-        self.generation
-            .as_ref()
-            .ok_or(Lost)?
-            .publish(route, payload)
-    }
-
-    fn request_confirmation(&mut self, position: u64) {
-        if let Some(generation) = &self.generation {
-            generation.request_confirmation(position, self.sender.clone());
+    #[test]
+    fn a_pong_confirms_what_came_before_its_ping_and_nothing_else() {
+        let mut random = Random::new("core pings");
+        for _ in 0..2_000 {
+            let mut core = Core::default();
+            // The naive model: every unconfirmed ordinal, with the number of the PING behind it.
+            let mut unconfirmed: Vec<(u64, Option<u64>)> = Vec::new();
+            let mut ordinal = 0;
+            let mut under_way = None;
+            for _ in 0..60 {
+                match random.below(3) {
+                    0 => {
+                        ordinal += 1;
+                        core.publish(ordinal);
+                        unconfirmed.push((ordinal, None));
+                    }
+                    1 => {
+                        let ping = core.start_ping();
+                        let has_open = unconfirmed.iter().any(|(_, ping)| ping.is_none());
+                        assert_eq!(ping.is_some(), under_way.is_none() && has_open);
+                        if ping.is_some() {
+                            under_way = ping;
+                            for (_, of) in &mut unconfirmed {
+                                *of = of.or(ping);
+                            }
+                        }
+                    }
+                    _ => {
+                        if let Some(ping) = under_way.take() {
+                            core.take_pong(ping);
+                            unconfirmed.retain(|(_, of)| *of != Some(ping));
+                        }
+                    }
+                }
+                let oldest = unconfirmed.iter().map(|(ordinal, _)| *ordinal).min();
+                assert_eq!(core.oldest(), oldest);
+            }
         }
-    }
-
-    fn notices(&self) -> &Receiver<Notice> {
-        &self.notices
     }
 }

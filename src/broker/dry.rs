@@ -2,12 +2,14 @@
 //!
 //! One line a message: subject, headers as a JSON object and payload, with a TAB between them.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Select;
 use serde_json::{Map, Value};
 
-use super::{Delivery, Limits, Lost, Notice, RunEnd};
+use super::{Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::route::headers::Headers;
@@ -15,72 +17,83 @@ use crate::route::headers::Headers;
 /// Prints messages instead of publishing them.
 pub(crate) struct Dry {
     output: BufWriter<Box<dyn Write + Send>>,
-    failure: Option<Error>,
-    sender: Sender<Notice>,
-    notices: Receiver<Notice>,
+    printed: u64,
+    confirmed: u64,
+    outcome: Result<(), Error>,
 }
 
 impl Dry {
     pub(crate) fn new(output: Box<dyn Write + Send>) -> Self {
-        let (sender, notices) = crossbeam_channel::unbounded();
         Self {
             output: BufWriter::new(output),
-            failure: None,
-            sender,
-            notices,
+            printed: 0,
+            confirmed: 0,
+            outcome: Ok(()),
         }
     }
 
-    fn fail(&mut self, error: &std::io::Error) {
-        let failure = Error::new(Kind::Refused, "standard output cannot be written").cause(error);
-        self.failure.get_or_insert(failure);
-        // A worker that has ended need not be told.
-        let _ = self.sender.send(Notice::Lost);
-    }
-}
-
-impl Delivery for Dry {
-    fn connect(&mut self, _run_end: &RunEnd) -> Result<Limits, Error> {
-        match self.failure.take() {
-            Some(failure) => Err(failure),
-            None => Ok(Limits {
-                max_payload_bytes: usize::MAX,
-                headers: true,
-            }),
-        }
-    }
-
-    fn publish(&mut self, route: &Route, payload: &[u8]) -> Result<(), Lost> {
+    fn print(&mut self, route: &Route, payload: &[u8]) -> io::Result<()> {
         let headers: Map<String, Value> = route
             .headers
             .iter()
             .flat_map(Headers::iter)
             .map(|(name, value)| (name.to_owned(), value.into()))
             .collect();
-        let print = || {
-            write!(
-                self.output,
-                "{}\t{}\t",
-                route.subject,
-                Value::Object(headers)
-            )?;
-            self.output.write_all(payload)?;
-            self.output.write_all(b"\n")
-        };
-        print().map_err(|error| {
-            self.fail(&error);
-            Lost
+        write!(
+            self.output,
+            "{}\t{}\t",
+            route.subject,
+            Value::Object(headers)
+        )?;
+        self.output.write_all(payload)?;
+        self.output.write_all(b"\n")
+    }
+}
+
+impl Delivery for Dry {
+    fn connect(&mut self, _run_end: &RunEnd) -> Result<Limits, Error> {
+        Ok(Limits {
+            max_payload_bytes: usize::MAX,
+            headers: true,
         })
     }
 
-    fn request_confirmation(&mut self, position: u64) {
+    fn publish(&mut self, ordinal: u64, route: &Arc<Route>, payload: &[u8]) -> Result<(), Stop> {
+        self.print(route, payload)
+            .map_err(|error| Stop::Failed(unwritable(&error)))?;
+        self.printed = ordinal;
+        Ok(())
+    }
+
+    fn due(&mut self) -> Option<u64> {
+        None
+    }
+
+    fn give_up(&mut self, ordinal: u64) {
+        self.printed = ordinal;
+    }
+
+    fn request_confirmation(&mut self, _is_idle: bool) {
         match self.output.flush() {
-            Ok(()) => drop(self.sender.send(Notice::Confirmed(position))),
-            Err(error) => self.fail(&error),
+            Ok(()) => self.confirmed = self.printed,
+            Err(error) => self.outcome = Err(unwritable(&error)),
         }
     }
 
-    fn notices(&self) -> &Receiver<Notice> {
-        &self.notices
+    fn poll(&mut self) -> Result<Option<Notice>, Error> {
+        self.outcome.clone()?;
+        let confirmed = std::mem::take(&mut self.confirmed);
+        Ok((confirmed > 0).then_some(Notice::Confirmed(confirmed)))
     }
+
+    fn watch<'a>(&'a self, _select: &mut Select<'a>) {}
+
+    /// A request is answered at once.
+    fn deadline(&self) -> Option<Instant> {
+        (self.confirmed > 0 || self.outcome.is_err()).then(Instant::now)
+    }
+}
+
+fn unwritable(error: &io::Error) -> Error {
+    Error::new(Kind::Refused, "standard output cannot be written").cause(error)
 }

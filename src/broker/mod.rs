@@ -1,16 +1,19 @@
 //! The boundary around NATS: what a worker knows of delivery.
 //!
-//! It speaks of messages, positions and confirmations, and not of any client library: `client.rs` alone
-//! names the crate. The boundary's promises:
+//! It speaks of messages, ordinals and confirmations, and not of any client library: `client.rs` alone
+//! names the crate. A worker numbers its messages: the first is 1, and they are published in their order. The
+//! boundary's promises:
 //!
-//! - A position is confirmed only if the server took every message before it, on one unbroken connection.
-//! - After [`Notice::Lost`] nothing more is confirmed until [`Delivery::connect`] was called and what is
-//!   unconfirmed was published again.
+//! - An ordinal is confirmed only if the server took that message and every one before it.
+//! - After [`Notice::Lost`] or [`Stop::Lost`] nothing more is confirmed until [`Delivery::connect`] was called and
+//!   what is unconfirmed was published again.
 //! - [`Delivery::publish`] may block, since a socket does; so it is called by threads that can be abandoned.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Instant;
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Select};
 
 use crate::error::Error;
 use crate::route::Route;
@@ -20,23 +23,34 @@ mod core;
 mod dry;
 mod info;
 mod link;
+mod publisher;
 
-pub(crate) use self::core::Core;
 pub(crate) use self::dry::Dry;
 pub(crate) use self::link::Link;
+pub(crate) use self::publisher::Publisher;
 
 /// What a delivery tells its worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// The server took everything up to this position.
+    /// The server took everything up to this ordinal.
     Confirmed(u64),
     /// The connection is gone. What was not confirmed before must be published again.
     Lost,
+    /// The server refuses this one message, and would again. Until it is published with another route, or
+    /// given up, nothing behind it is confirmed.
+    Refused { ordinal: u64, reason: String },
 }
 
-/// The connection is gone, as in [`Notice::Lost`].
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Lost;
+/// Why a message was not taken on.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// As [`Notice::Lost`].
+    Lost,
+    /// As [`Notice::Refused`]; the reason.
+    Refused(String),
+    /// Nothing can be delivered any more.
+    Failed(Error),
+}
 
 /// Closed when the run has ended: nobody waits for a connection any more.
 pub(crate) type RunEnd = Receiver<Infallible>;
@@ -59,12 +73,26 @@ pub(crate) trait Delivery: Send {
     /// first connection was had in time.
     fn connect(&mut self, run_end: &RunEnd) -> Result<Limits, Error>;
 
-    /// Hands one message to the connection. That says nothing of its arrival.
-    fn publish(&mut self, route: &Route, payload: &[u8]) -> Result<(), Lost>;
+    /// Takes one message on. It is handed to the connection at once, or kept back until [`Delivery::due`] names
+    /// it; neither says anything of its arrival.
+    fn publish(&mut self, ordinal: u64, route: &Arc<Route>, payload: &[u8]) -> Result<(), Stop>;
 
-    /// Asks for a [`Notice::Confirmed`] for all that was published so far, which ends at this position.
-    fn request_confirmation(&mut self, position: u64);
+    /// The next message that was kept back, or that must be sent again, and may be published now.
+    fn due(&mut self) -> Option<u64>;
 
-    /// Where notices arrive. A new one after each [`Delivery::connect`].
-    fn notices(&self) -> &Receiver<Notice>;
+    /// A message that was refused will not be published: nothing waits for it any more.
+    fn give_up(&mut self, ordinal: u64);
+
+    /// Has everything that was published so far confirmed soon. `is_idle` tells that nothing else follows
+    /// for now.
+    fn request_confirmation(&mut self, is_idle: bool);
+
+    /// Takes in what has come from the server, and gives one notice after another until there is none.
+    fn poll(&mut self) -> Result<Option<Notice>, Error>;
+
+    /// Adds what makes a [`Delivery::poll`] worthwhile.
+    fn watch<'a>(&'a self, select: &mut Select<'a>);
+
+    /// When a poll is due although nothing has come.
+    fn deadline(&self) -> Option<Instant>;
 }

@@ -25,13 +25,11 @@ struct Item {
 }
 
 impl Part {
-    /// Each record's route and payload.
-    pub(super) fn records(&self) -> impl Iterator<Item = (&Route, &[u8])> {
-        let bytes = self.block.bytes();
-        self.items.iter().map(move |item| {
-            let payload = &bytes[item.start as usize..][..item.length as usize];
-            (&*self.routes[item.route as usize], payload)
-        })
+    /// A record's route and payload; records count from 0.
+    pub(super) fn record(&self, index: usize) -> (&Arc<Route>, &[u8]) {
+        let item = &self.items[index];
+        let payload = &self.block.bytes()[item.start as usize..][..item.length as usize];
+        (&self.routes[item.route as usize], payload)
     }
 
     pub(super) fn messages(&self) -> usize {

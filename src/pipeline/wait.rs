@@ -245,7 +245,7 @@ impl Flow {
                     messages,
                 } => {
                     self.clocks.progress[worker] = Instant::now();
-                    self.confirmed += messages as u64;
+                    self.confirmed += messages;
                     self.checkpoints.confirm(worker, part);
                 }
                 Event::Failed(error) => return Some(error),

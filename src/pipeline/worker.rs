@@ -3,22 +3,26 @@
 //!
 //! ```text
 //!  inbox ──▶ publish ──▶ window ──▶ request_confirmation
-//!                          │ ▲            │
-//!            Confirmed ────┘ └── Lost: connect, publish the window again
+//!              ▲           │ ▲            │
+//!              │ due       │ └────────────┴── Lost: connect, publish the window again
+//!              └───────────┤
+//!            Confirmed ◀───┘
 //! ```
 
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, at, never, select};
+use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
 use super::part::Part;
-use crate::broker::{Delivery, Limits, Lost, Notice, RunEnd};
+use crate::broker::{Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::{Error, Kind};
 use crate::replay::Window;
 use crate::settings::Settings;
 
 /// The least time between two confirmations, unless the window fills: each wakes five threads.
 const ASK_INTERVAL: Duration = Duration::from_millis(5);
+/// How often confirmations that end no part are told: they show only that the server is alive.
+const TELL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a worker tells the flow.
 #[derive(Debug)]
@@ -29,7 +33,7 @@ pub(super) enum Event {
         worker: usize,
         part: u64,
         /// Messages that this confirms and none before did.
-        messages: usize,
+        messages: u64,
     },
     /// The worker has ended; nothing more of it will be confirmed.
     Failed(Error),
@@ -46,10 +50,22 @@ pub(super) struct Worker {
     limits: Limits,
     /// The connection is gone, and there was nothing to send again: the next part connects.
     is_lost: bool,
-    /// Up to which part a confirmation was asked for, and up to which one was had.
+    /// Up to which ordinal a confirmation was asked for.
     asked: u64,
-    confirmed: u64,
     asked_at: Instant,
+    /// Parts that are confirmed whole.
+    parts: u64,
+    /// Confirmed messages that the flow was not told of yet.
+    untold: u64,
+    told_at: Instant,
+}
+
+/// What ended a wait.
+enum Woken {
+    Part(Part),
+    InputEnded,
+    RunEnded,
+    Other,
 }
 
 impl Worker {
@@ -74,8 +90,10 @@ impl Worker {
             },
             is_lost: false,
             asked: 0,
-            confirmed: 0,
             asked_at: Instant::now(),
+            parts: 0,
+            untold: 0,
+            told_at: Instant::now(),
         }
     }
 
@@ -92,76 +110,106 @@ impl Worker {
         self.tell(Event::Connected(self.limits));
         let mut is_open = true;
         while is_open || !self.window.is_empty() {
-            let ask = self.ask_if_wise();
-            let closed = never();
-            let inbox = if is_open && self.window.has_room() {
-                &self.inbox
-            } else {
-                &closed
+            let ask_at = self.ask_if_wise();
+            match self.wait(is_open && self.window.has_room(), ask_at) {
+                Woken::Part(part) => self.take_on(part)?,
+                Woken::InputEnded => is_open = false,
+                Woken::RunEnded => return Ok(()),
+                Woken::Other => {}
+            }
+            self.take_notices()?;
+            self.publish_due()?;
+        }
+        Ok(())
+    }
+
+    fn wait(&self, wants_part: bool, ask_at: Option<Instant>) -> Woken {
+        let mut select = Select::new();
+        let run_end = select.recv(&self.run_end);
+        let inbox = wants_part.then(|| select.recv(&self.inbox));
+        self.delivery.watch(&mut select);
+        let deadline = [ask_at, self.delivery.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
+        let ready = match deadline {
+            Some(deadline) => select.ready_deadline(deadline).ok(),
+            None => Some(select.ready()),
+        };
+        if ready == Some(run_end) {
+            return Woken::RunEnded;
+        }
+        if ready.is_some() && ready == inbox {
+            return match self.inbox.try_recv() {
+                Ok(part) => Woken::Part(part),
+                Err(TryRecvError::Disconnected) => Woken::InputEnded,
+                Err(TryRecvError::Empty) => Woken::Other,
             };
-            select! {
-                recv(inbox) -> part => match part {
-                    Ok(part) => self.take_on(part)?,
-                    Err(_) => is_open = false,
-                },
-                recv(self.delivery.notices()) -> notice => match notice {
-                    Ok(Notice::Confirmed(part)) => self.confirm(part),
-                    Ok(Notice::Lost) | Err(_) => self.lose()?,
-                },
-                recv(ask) -> _ => {}
-                recv(self.run_end) -> _ => return Ok(()),
+        }
+        Woken::Other
+    }
+
+    /// Asks for a confirmation when there is nothing else to do or the window fills; never for two at once,
+    /// so that a STATE after every record costs no round trip each. Returns when it would be wise, if the
+    /// time is all that it lacks.
+    fn ask_if_wise(&mut self) -> Option<Instant> {
+        let newest = self.window.newest();
+        let is_waiting = self.asked > self.window.confirmed();
+        if is_waiting || newest == self.asked {
+            return None;
+        }
+        let is_idle = self.inbox.is_empty();
+        let is_early = self.asked_at.elapsed() < ASK_INTERVAL;
+        if self.window.is_filling() || (is_idle && !is_early) {
+            self.delivery.request_confirmation(is_idle);
+            self.asked = newest;
+            self.asked_at = Instant::now();
+            return None;
+        }
+        is_idle.then(|| self.asked_at + ASK_INTERVAL)
+    }
+
+    fn take_on(&mut self, part: Part) -> Result<(), Error> {
+        let (messages, bytes) = (part.messages(), part.payload_bytes());
+        let first = self.window.push(part, messages, bytes);
+        if self.is_lost {
+            return self.reconnect();
+        }
+        match self.publish_from(first) {
+            Ok(()) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(_) => self.reconnect(),
+        }
+    }
+
+    fn take_notices(&mut self) -> Result<(), Error> {
+        while let Some(notice) = self.delivery.poll()? {
+            match notice {
+                Notice::Confirmed(ordinal) => self.confirm(ordinal),
+                Notice::Lost => self.lose()?,
+                Notice::Refused { ordinal, reason } => {
+                    let what = format!("the NATS server refuses a message: {reason}");
+                    let _ = ordinal;
+                    return Err(Error::new(Kind::Refused, what));
+                }
             }
         }
         Ok(())
     }
 
-    /// Asks for a confirmation when there is nothing else to do or the window fills; never for two at once,
-    /// so that a STATE after every record costs no round trip each. Returns what ends the wait for the time
-    /// when it would be wise, if that is all that it lacks.
-    fn ask_if_wise(&mut self) -> Receiver<Instant> {
-        let newest = self.window.newest();
-        let is_waiting = self.asked > self.confirmed;
-        if is_waiting || newest == self.asked {
-            return never();
+    fn confirm(&mut self, ordinal: u64) {
+        let confirmed = self.window.confirm(ordinal);
+        self.parts += confirmed.entries;
+        self.untold += confirmed.messages;
+        if confirmed.entries > 0 || self.told_at.elapsed() >= TELL_INTERVAL {
+            self.told_at = Instant::now();
+            self.tell(Event::Confirmed {
+                worker: self.index,
+                part: self.parts,
+                messages: self.untold,
+            });
+            self.untold = 0;
         }
-        let is_idle = self.inbox.is_empty();
-        let is_early = self.asked_at.elapsed() < ASK_INTERVAL;
-        if self.window.is_filling() || (is_idle && !is_early) {
-            self.delivery.request_confirmation(newest);
-            self.asked = newest;
-            self.asked_at = Instant::now();
-            never()
-        } else if is_idle {
-            at(self.asked_at + ASK_INTERVAL)
-        } else {
-            never()
-        }
-    }
-
-    fn take_on(&mut self, part: Part) -> Result<(), Error> {
-        let outcome = if self.is_lost {
-            Err(Break::Lost)
-        } else {
-            publish(self.delivery.as_mut(), self.limits, &part)
-        };
-        let (messages, bytes) = (part.messages(), part.payload_bytes());
-        self.window.push(part, messages, bytes);
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Break::Lost) => self.reconnect(),
-            Err(Break::Failed(error)) => Err(error),
-        }
-    }
-
-    fn confirm(&mut self, part: u64) {
-        let messages = self.window.confirm(part);
-        self.confirmed = part;
-        let worker = self.index;
-        self.tell(Event::Confirmed {
-            worker,
-            part,
-            messages,
-        });
     }
 
     /// Connects again at once only if something is unconfirmed.
@@ -178,16 +226,56 @@ impl Worker {
         loop {
             self.limits = self.delivery.connect(&self.run_end)?;
             self.is_lost = false;
-            self.asked = self.confirmed;
-            let messages: usize = self.window.iter().map(Part::messages).sum();
+            self.asked = self.window.confirmed();
+            let messages = self.window.unconfirmed();
             log::info!("connected to NATS again; {messages} unconfirmed messages are sent again");
-            let delivery = self.delivery.as_mut();
-            let mut parts = self.window.iter();
-            match parts.try_for_each(|part| publish(delivery, self.limits, part)) {
+            match self.publish_from(self.window.confirmed() + 1) {
                 Ok(()) => return Ok(()),
-                Err(Break::Lost) => {}
-                Err(Break::Failed(error)) => return Err(error),
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(_) => {}
             }
+        }
+    }
+
+    /// Publishes the messages of the window from this ordinal on.
+    fn publish_from(&mut self, first: u64) -> Result<(), Stop> {
+        (first..=self.window.newest()).try_for_each(|ordinal| self.publish(ordinal))
+    }
+
+    /// Publishes what the delivery had kept back.
+    fn publish_due(&mut self) -> Result<(), Error> {
+        while let Some(ordinal) = self.delivery.due() {
+            match self.publish(ordinal) {
+                Ok(()) => {}
+                Err(Stop::Failed(error)) => return Err(error),
+                Err(_) => return self.reconnect(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes a message of the window.
+    ///
+    /// The flow has held its size against the limit of the first server; the limit here is for one that came
+    /// later and takes less.
+    fn publish(&mut self, ordinal: u64) -> Result<(), Stop> {
+        let Some((part, place)) = self.window.get(ordinal) else {
+            return Ok(());
+        };
+        let (route, payload) = part.record(place);
+        if route.message_bytes(payload.len()) > self.limits.max_payload_bytes {
+            let what = format!(
+                "a message for '{}' is larger than the {} bytes that the server takes now",
+                route.subject, self.limits.max_payload_bytes
+            );
+            return Err(Stop::Failed(Error::new(Kind::Refused, what)));
+        }
+        match self.delivery.publish(ordinal, route, payload) {
+            Err(Stop::Refused(reason)) => {
+                let what = format!("a message for '{}' cannot be published", route.subject);
+                Err(Stop::Failed(Error::new(Kind::Refused, what).cause(reason)))
+            }
+            outcome => outcome,
         }
     }
 
@@ -195,30 +283,4 @@ impl Worker {
         // The flow is gone only when the run has ended, and then nobody need be told.
         let _ = self.events.send(event);
     }
-}
-
-/// Why publishing stopped.
-enum Break {
-    Lost,
-    Failed(Error),
-}
-
-/// Publishes the records of a part.
-///
-/// Fails with `Refused` where a record is larger than the server takes. The flow has held it against the
-/// limit of the first server; this is for one that came later and takes less.
-fn publish(delivery: &mut dyn Delivery, limits: Limits, part: &Part) -> Result<(), Break> {
-    for (route, payload) in part.records() {
-        if route.message_bytes(payload.len()) > limits.max_payload_bytes {
-            let what = format!(
-                "a message for '{}' is larger than the {} bytes that the server takes now",
-                route.subject, limits.max_payload_bytes
-            );
-            return Err(Break::Failed(Error::new(Kind::Refused, what)));
-        }
-        delivery
-            .publish(route, payload)
-            .map_err(|Lost| Break::Lost)?;
-    }
-    Ok(())
 }
