@@ -10,6 +10,7 @@
 // The crate is deprecated upstream in favour of an async one; this program uses it by decision.
 #![allow(deprecated)]
 
+use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +23,6 @@ use crossbeam_channel::{Receiver, Sender};
 use super::Limits;
 use super::info::Info;
 use crate::error::{Error, Kind};
-use crate::route::Route;
 use crate::settings::address::Login;
 
 /// How often a connection that was given up looks whether it may end.
@@ -47,6 +47,30 @@ struct Shared {
     /// The server's refusal of something that was published, which no new connection would mend.
     refusal: Mutex<Option<Error>>,
     watchers: Mutex<Vec<Sender<Signal>>>,
+    /// Subjects that may be denied without harm, and who wants to know.
+    optional: Mutex<HashMap<String, Sender<Denied>>>,
+}
+
+/// The server does not let us publish or subscribe to a subject that was marked as optional.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Denied;
+
+/// A subscription, and what has arrived for it. It ends when it is dropped.
+pub(super) struct Inbox(nats::Subscription);
+
+impl Inbox {
+    pub(super) fn replies(&self) -> &Receiver<Reply> {
+        self.0.receiver()
+    }
+}
+
+/// A message that has arrived.
+pub(super) type Reply = nats::Message;
+
+/// The status of a message that the server itself made in place of an answer, such as 503 where nobody is
+/// there to answer.
+pub(super) fn reply_status(reply: &Reply) -> Option<&str> {
+    reply.headers.as_ref()?.get("Status").map(String::as_str)
 }
 
 /// What the users of a generation are told, each on a channel of its own.
@@ -142,22 +166,46 @@ impl Generation {
         self.shared.watch(signals);
     }
 
-    pub(super) fn publish(&self, route: &Route, payload: &[u8]) -> Result<(), Lost> {
-        let headers = route.headers.as_ref().map(|headers| {
+    /// Hands a message to the connection. `headers` is the name of the first header and everything behind its
+    /// colon, as [`Headers::first_and_rest`](crate::route::headers::Headers::first_and_rest) gives it.
+    pub(super) fn publish(
+        &self,
+        subject: &str,
+        reply: Option<&str>,
+        headers: Option<(&str, &str)>,
+        payload: &[u8],
+    ) -> Result<(), Lost> {
+        let headers = headers.map(|(name, rest)| {
             // The crate's map has no order. One entry that holds all the lines keeps ours, and `Headers`
             // answers for its being legal on the wire.
-            let (name, rest) = headers.first_and_rest();
             let mut map = nats::HeaderMap::new();
             map.insert(name, rest);
             map
         });
-        let subject = route.subject.as_str();
         self.connection
-            .publish_with_reply_or_headers(subject, None, headers.as_ref(), payload)
+            .publish_with_reply_or_headers(subject, reply, headers.as_ref(), payload)
             .map_err(|_| {
                 self.shared.lose();
                 Lost
             })
+    }
+
+    /// Subscribes to a subject.
+    pub(super) fn subscribe(&self, subject: &str) -> Result<Inbox, Lost> {
+        self.connection.subscribe(subject).map(Inbox).map_err(|_| {
+            self.shared.lose();
+            Lost
+        })
+    }
+
+    /// If the server denies this subject, that is told to `denials` and no error of the connection. Until
+    /// [`Generation::require`].
+    pub(super) fn allow_denial(&self, subject: &str, denials: Sender<Denied>) {
+        lock(&self.shared.optional).insert(subject.to_owned(), denials);
+    }
+
+    pub(super) fn require(&self, subject: &str) {
+        lock(&self.shared.optional).remove(subject);
     }
 
     /// Sends a PING behind everything that was published so far. [`Signal::Flushed`] follows its PONG.
@@ -211,6 +259,12 @@ impl Shared {
 
     /// Called for each `-ERR` of the server, before a PONG that came behind it is looked at.
     fn note_server_error(&self, text: &str) {
+        let subject = text.split('"').nth(1).unwrap_or_default();
+        if let Some(denials) = lock(&self.optional).get(subject) {
+            // Who asked may have given up.
+            let _ = denials.send(Denied);
+            return;
+        }
         match parse_server_error(text) {
             ServerError::Refusal(error) => {
                 lock(&self.refusal).get_or_insert(error);
@@ -236,6 +290,13 @@ fn parse_server_error(text: &str) -> ServerError {
     if lower.starts_with("permissions violation for publish") {
         let subject = text.split('"').nth(1).unwrap_or("?");
         let what = format!("the NATS server does not let us publish to '{subject}'");
+        ServerError::Refusal(Error::new(Kind::Refused, what).cause("permissions violation"))
+    } else if lower.starts_with("permissions violation for subscription") {
+        let subject = text.split('"').nth(1).unwrap_or("?");
+        let what = format!(
+            "the NATS server does not let us subscribe to '{subject}', where its answers are awaited \
+             (setting inbox_prefix)"
+        );
         ServerError::Refusal(Error::new(Kind::Refused, what).cause("permissions violation"))
     } else if is_login_error(&lower) {
         refused("the NATS server refuses the login".to_owned())

@@ -12,6 +12,7 @@ use super::link::Link;
 use super::{Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::Error;
 use crate::route::Route;
+use crate::route::headers::Headers;
 
 /// One worker's delivery.
 pub(crate) struct Publisher {
@@ -72,7 +73,12 @@ impl Delivery for Publisher {
         self.newest = self.newest.max(ordinal);
         self.held.remove(&ordinal);
         generation
-            .publish(route, payload)
+            .publish(
+                route.subject.as_str(),
+                None,
+                route.headers.as_ref().map(Headers::first_and_rest),
+                payload,
+            )
             .map_err(|Lost| Stop::Lost)?;
         self.core.publish(ordinal);
         Ok(())
