@@ -7,12 +7,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use self::headers::Headers;
+use self::origin::Origin;
 use self::subject::Subject;
 use self::template::{Scope, Template};
 use crate::error::{Error, Kind};
 use crate::settings::{Settings, SubjectInvalid};
 
 pub(crate) mod headers;
+pub(crate) mod origin;
 pub(crate) mod subject;
 mod glob;
 mod template;
@@ -22,6 +24,7 @@ mod template;
 pub(crate) struct Route {
     pub(crate) subject: Subject,
     pub(crate) headers: Option<Headers>,
+    pub(crate) origin: Arc<Origin>,
 }
 
 impl Route {
@@ -88,8 +91,9 @@ impl Routes {
         let headers = Arc::clone(&self.headers);
         let is_constant =
             subject.is_constant() && headers.iter().all(|(_, template)| template.is_constant());
+        let origin = Origin::compile(&subject, stream, key_properties.len(), self.invalid);
         let route = StreamRoute {
-            stream: stream.into(),
+            origin: Arc::new(origin),
             key_properties: key_properties.to_vec(),
             subject,
             headers,
@@ -107,7 +111,7 @@ impl Routes {
 /// The route of one stream's records.
 #[derive(Debug)]
 pub(crate) struct StreamRoute {
-    stream: Box<str>,
+    origin: Arc<Origin>,
     key_properties: Vec<String>,
     subject: Arc<Template>,
     headers: Arc<Vec<(String, Template)>>,
@@ -134,13 +138,17 @@ impl StreamRoute {
 
     fn render(&self, record: &str) -> Result<Arc<Route>, Error> {
         let scope = Scope {
-            stream: &self.stream,
+            stream: &self.origin.stream,
             key_properties: &self.key_properties,
             record,
         };
         let subject = Subject::render(&self.subject, &scope, self.invalid)?;
         let headers = Headers::render(&self.headers, &scope)?;
-        Ok(Arc::new(Route { subject, headers }))
+        Ok(Arc::new(Route {
+            subject,
+            headers,
+            origin: Arc::clone(&self.origin),
+        }))
     }
 }
 

@@ -32,15 +32,7 @@ impl Subject {
         for part in template.parts() {
             match part {
                 Part::Text(literal) => text.push_str(literal),
-                // A stream's name may have dots: each of its tokens is mended by itself.
-                Part::Stream => {
-                    for (place, token) in scope.stream.split('.').enumerate() {
-                        if place > 0 {
-                            text.push('.');
-                        }
-                        push_token(token, invalid, &mut text);
-                    }
-                }
+                Part::Stream => push_stream(scope.stream, invalid, &mut text),
                 Part::Key => {
                     for (place, value) in scope.key()?.iter().enumerate() {
                         if place > 0 {
@@ -54,19 +46,11 @@ impl Subject {
                 }
             }
         }
-        // What the operator wrote at the start is the operator's decision; data may not lead there.
-        if is_reserved(&text) && !is_reserved(template.literal_start()) {
-            match invalid {
-                SubjectInvalid::Reject => {
-                    return Err(refuse(
-                        "the subject would start with a name reserved by NATS",
-                        scope,
-                    ));
-                }
-                SubjectInvalid::Replace if text.starts_with('$') => text.replace_range(..1, "_"),
-                SubjectInvalid::Replace => text.insert(0, '_'),
-                SubjectInvalid::Encode => text = encode_byte(text.as_bytes()[0]) + &text[1..],
-            }
+        if leads_astray(&text, template) && !mend_start(&mut text, invalid) {
+            return Err(refuse(
+                "the subject would start with a name reserved by NATS",
+                scope,
+            ));
         }
         check(&text).map_err(|what| match template.only_record_field() {
             Some(name) => Error::new(Kind::Input, what)
@@ -137,6 +121,33 @@ fn is_space(byte: u8) -> bool {
 
 fn is_reserved(text: &str) -> bool {
     text.starts_with('$') || text.split('.').next() == Some(INBOX)
+}
+
+/// Whether data lead to where NATS has names of its own. What the operator wrote at the start is the
+/// operator's decision.
+pub(super) fn leads_astray(text: &str, template: &Template) -> bool {
+    is_reserved(text) && !is_reserved(template.literal_start())
+}
+
+/// Mends a reserved start, if the policy is to mend.
+pub(super) fn mend_start(text: &mut String, invalid: SubjectInvalid) -> bool {
+    match invalid {
+        SubjectInvalid::Reject => return false,
+        SubjectInvalid::Replace if text.starts_with('$') => text.replace_range(..1, "_"),
+        SubjectInvalid::Replace => text.insert(0, '_'),
+        SubjectInvalid::Encode => *text = encode_byte(text.as_bytes()[0]) + &text[1..],
+    }
+    true
+}
+
+/// Adds a stream's name, which may have dots: each of its tokens is mended by itself.
+pub(super) fn push_stream(name: &str, invalid: SubjectInvalid, text: &mut String) {
+    for (place, token) in name.split('.').enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        push_token(token, invalid, text);
+    }
 }
 
 /// Adds a record's value as one token.

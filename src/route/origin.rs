@@ -1,0 +1,213 @@
+//! [`Origin`]: what all messages of a Singer stream have in common, and one subject filter that covers them.
+
+use super::subject;
+use super::template::{Part, Template};
+use crate::settings::SubjectInvalid;
+
+/// What all messages of a Singer stream have in common.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// The Singer stream's name.
+    pub(crate) stream: Box<str>,
+    /// Covers every subject of the stream: `*` stands for each token to which a record contributes.
+    #[allow(dead_code, reason = "the delivery that asks for it comes next")]
+    pub(crate) filter: Box<str>,
+}
+
+impl Origin {
+    /// The origin of a stream with so many key properties. The filter is legal if a subject of the stream is.
+    pub(super) fn compile(
+        template: &Template,
+        stream: &str,
+        keys: usize,
+        invalid: SubjectInvalid,
+    ) -> Self {
+        let mut filter = Filter::default();
+        for part in template.parts() {
+            match part {
+                Part::Text(literal) => filter.push(literal),
+                Part::Stream => {
+                    let mut name = String::new();
+                    subject::push_stream(stream, invalid, &mut name);
+                    filter.push(&name);
+                }
+                Part::Key => {
+                    for place in 0..keys {
+                        if place > 0 {
+                            filter.push(".");
+                        }
+                        filter.push_any();
+                    }
+                }
+                Part::Record { .. } => filter.push_any(),
+            }
+        }
+        let mut filter = filter.finish();
+        // Where data make the start, the first token is a `*`, and that is not reserved.
+        if subject::leads_astray(&filter, template) {
+            subject::mend_start(&mut filter, invalid);
+        }
+        Self {
+            stream: stream.into(),
+            filter: filter.into(),
+        }
+    }
+
+    /// Whether the filter is the one subject that the stream's messages have.
+    #[allow(dead_code, reason = "the delivery that asks for it comes next")]
+    pub(crate) fn is_literal(&self) -> bool {
+        self.filter.split('.').all(|token| token != "*")
+    }
+}
+
+/// A filter that is being written. A token is made a `*` as a whole.
+#[derive(Default)]
+struct Filter {
+    text: String,
+    /// Where the last token starts, and whether it is not known.
+    start: usize,
+    is_any: bool,
+}
+
+impl Filter {
+    fn push(&mut self, literal: &str) {
+        let mut tokens = literal.split('.');
+        self.text.push_str(tokens.next().unwrap_or_default());
+        for token in tokens {
+            self.end_token();
+            self.text.push('.');
+            self.start = self.text.len();
+            self.text.push_str(token);
+        }
+    }
+
+    fn push_any(&mut self) {
+        self.is_any = true;
+    }
+
+    fn end_token(&mut self) {
+        if std::mem::take(&mut self.is_any) {
+            self.text.truncate(self.start);
+            self.text.push('*');
+        }
+    }
+
+    fn finish(mut self) -> String {
+        self.end_token();
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::Routes;
+    use crate::settings::Settings;
+    use crate::testing::Random;
+
+    /// The filter of a stream `s.t` with so many key properties.
+    #[track_caller]
+    fn check(template: &str, keys: usize, expected: &str) {
+        let template = Template::parse(template, "p.").unwrap();
+        let origin = Origin::compile(&template, "s.t", keys, SubjectInvalid::Reject);
+        assert_eq!(&*origin.filter, expected);
+        let is_literal = expected.split('.').all(|token| token != "*");
+        assert_eq!(origin.is_literal(), is_literal);
+    }
+
+    #[test]
+    fn a_token_that_a_record_fills_becomes_a_star() {
+        check("{queue_prefix}{stream}", 1, "p.s.t");
+        check("{stream}.{key}", 1, "s.t.*");
+        check("{stream}.{key}", 3, "s.t.*.*.*");
+        check("a-{key}-b.c", 2, "*.*.c");
+        check("x.pre-{record.x}.y", 0, "x.*.y");
+        check("{record.a}{record.b}.{stream}", 0, "*.s.t");
+        check("{record.a}{stream}", 0, "*.t");
+        check("{stream}{record.a}", 0, "s.*");
+        check("a*b.{{x}}", 0, "a*b.{x}");
+    }
+
+    /// As the server matches: token by token.
+    fn matches(filter: &str, subject: &str) -> bool {
+        let (filter, subject): (Vec<_>, Vec<_>) =
+            (filter.split('.').collect(), subject.split('.').collect());
+        filter.len() == subject.len()
+            && std::iter::zip(filter, subject).all(|(f, s)| f == "*" || f == s)
+    }
+
+    #[test]
+    fn every_subject_that_a_template_can_make_matches_its_filter() {
+        let mut random = Random::new("subject filters");
+        let mut matched = 0;
+        for _ in 0..20_000 {
+            let fields = [
+                "{stream}",
+                "{key}",
+                "{record.v}",
+                "{record.w}",
+                "{queue_prefix}",
+                ".",
+                ".",
+                "a",
+                "_INBOX",
+                "$X",
+                "*",
+                "-",
+            ];
+            let template: String = (0..=random.below(7))
+                .map(|_| random.pick(&fields))
+                .collect();
+            let word = |random: &mut Random| -> String {
+                let words = [
+                    "a", "b", ".", "*", ">", " ", "$", "_IN", "BOX", "_INBOX", "=", "é",
+                ];
+                (0..random.below(4)).map(|_| random.pick(&words)).collect()
+            };
+            let settings = serde_json::json!({
+                "subject": template,
+                "queue_prefix": word(&mut random),
+                "subject_invalid": random.pick(&["reject", "replace", "encode"]),
+            });
+            let settings = Settings::from_json(&settings.to_string()).unwrap();
+            let Ok(routes) = Routes::compile(&settings) else {
+                continue;
+            };
+            let keys: Vec<String> = ["v", "k", "l"]
+                .map(str::to_owned)
+                .into_iter()
+                .take(random.below(4))
+                .collect();
+            let stream = routes.compile_stream(&word(&mut random), &keys);
+            for _ in 0..3 {
+                let record = serde_json::json!({
+                    "v": word(&mut random), "w": word(&mut random), "k": word(&mut random), "l": 7,
+                });
+                let Ok(route) = stream.route(&record.to_string()) else {
+                    continue;
+                };
+                let (filter, subject) = (&*route.origin.filter, route.subject.as_str());
+                assert!(
+                    matches(filter, subject),
+                    "{settings:?} {record} {filter} {subject}"
+                );
+                assert!(
+                    filter
+                        .split('.')
+                        .all(|token| !token.is_empty() && token != ">")
+                );
+                let is_constant = !template.contains("{key") && !template.contains("{record");
+                if is_constant {
+                    assert_eq!(filter, subject);
+                }
+                assert_eq!(
+                    route.origin.is_literal(),
+                    is_constant,
+                    "{template} {filter}"
+                );
+                matched += 1;
+            }
+        }
+        assert!(matched > 5_000, "{matched}");
+    }
+}
