@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::address::{ServerAddress, parse_servers};
 use super::kind::type_name;
-use super::{LogFormat, Settings, SubjectInvalid};
+use super::{DeliveryKind, LogFormat, OnInvalidRecord, Settings, SubjectInvalid};
 
 /// What has been set so far. A row of the table sets exactly one field of it, or none.
 #[derive(Debug, Default)]
@@ -25,6 +25,13 @@ pub(crate) struct Draft {
     pub(super) subjects: Option<Vec<(String, String)>>,
     pub(super) subject_invalid: Option<SubjectInvalid>,
     pub(super) headers: Option<Vec<(String, String)>>,
+    pub(super) delivery: Option<DeliveryKind>,
+    pub(super) jetstream_api_prefix: Option<String>,
+    pub(super) kv_bucket: Option<String>,
+    pub(super) kv_key: Option<String>,
+    pub(super) kv_deletes: Option<bool>,
+    pub(super) on_invalid_record: Option<OnInvalidRecord>,
+    pub(super) dead_letter_subject: Option<String>,
     pub(super) workers: Option<usize>,
     pub(super) connections: Option<usize>,
     pub(super) max_in_flight: Option<usize>,
@@ -67,6 +74,13 @@ impl Draft {
             subjects,
             subject_invalid,
             headers,
+            delivery,
+            jetstream_api_prefix,
+            kv_bucket,
+            kv_key,
+            kv_deletes,
+            on_invalid_record,
+            dead_letter_subject,
             workers,
             connections,
             max_in_flight,
@@ -94,6 +108,13 @@ impl Draft {
             subjects: subjects.unwrap_or_default(),
             subject_invalid: filled(subject_invalid),
             headers: headers.unwrap_or_default(),
+            delivery: filled(delivery),
+            jetstream_api_prefix: jetstream_api_prefix.unwrap_or_else(|| "$JS.API".to_owned()),
+            kv_bucket,
+            kv_key: filled(kv_key),
+            kv_deletes: filled(kv_deletes),
+            on_invalid_record: filled(on_invalid_record),
+            dead_letter_subject,
             workers,
             connections,
             max_in_flight: filled(max_in_flight),
@@ -192,6 +213,23 @@ pub(super) fn subject_invalid(value: &Value) -> SubjectInvalid {
         Some("replace") => SubjectInvalid::Replace,
         Some("encode") => SubjectInvalid::Encode,
         _ => SubjectInvalid::Reject,
+    }
+}
+
+pub(super) fn delivery(value: &Value) -> DeliveryKind {
+    match value.as_str() {
+        Some("core") => DeliveryKind::Core,
+        Some("jetstream") => DeliveryKind::JetStream,
+        Some("kv") => DeliveryKind::Kv,
+        _ => DeliveryKind::Auto,
+    }
+}
+
+pub(super) fn on_invalid_record(value: &Value) -> OnInvalidRecord {
+    match value.as_str() {
+        Some("skip") => OnInvalidRecord::Skip,
+        Some("dead_letter") => OnInvalidRecord::DeadLetter,
+        _ => OnInvalidRecord::Fail,
     }
 }
 

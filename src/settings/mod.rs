@@ -30,6 +30,28 @@ pub(crate) enum SubjectInvalid {
     Encode,
 }
 
+/// How messages are delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DeliveryKind {
+    /// As the server asks for it, subject by subject.
+    Auto,
+    Core,
+    JetStream,
+    /// As values of keys in a bucket.
+    Kv,
+}
+
+/// What happens to a record that cannot be published as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnInvalidRecord {
+    /// It ends the run.
+    Fail,
+    /// It is left out.
+    Skip,
+    /// It is published to the dead-letter subject.
+    DeadLetter,
+}
+
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LogFormat {
@@ -55,6 +77,18 @@ pub struct Settings {
     pub(crate) subject_invalid: SubjectInvalid,
     /// Header name and template, in the order given.
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) delivery: DeliveryKind,
+    /// `$JS.API` unless a domain or another prefix is set.
+    pub(crate) jetstream_api_prefix: String,
+    /// Set where the delivery is `Kv`.
+    pub(crate) kv_bucket: Option<String>,
+    /// The template of a record's key in the bucket.
+    pub(crate) kv_key: String,
+    /// Whether a record whose `_sdc_deleted_at` is set becomes a delete marker.
+    pub(crate) kv_deletes: bool,
+    pub(crate) on_invalid_record: OnInvalidRecord,
+    /// Set where `on_invalid_record` is `DeadLetter`.
+    pub(crate) dead_letter_subject: Option<String>,
     pub(crate) workers: usize,
     pub(crate) connections: usize,
     /// Unconfirmed messages that a worker may hold.

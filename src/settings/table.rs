@@ -5,8 +5,8 @@
 //! order, as `--about` prints them.
 
 use super::draft::{
-    boolean, count, log_format, parse_batch_config, parse_texts, seconds, servers, store,
-    subject_invalid, text,
+    boolean, count, delivery, log_format, on_invalid_record, parse_batch_config, parse_texts,
+    seconds, servers, store, subject_invalid, text,
 };
 use super::kind::ValueKind;
 use super::object_schemas;
@@ -272,6 +272,66 @@ pub(crate) const TABLE: &[Setting] = &[
         example: Some(r#"{"Source": "singer", "Stream": "{stream}"}"#),
         schema: Some(object_schemas::TEXTS),
         set: |draft, value| store(&mut draft.headers, parse_texts(value)?),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "delivery",
+        group: Group::Delivery,
+        kind: ValueKind::Options(&["auto", "core", "jetstream", "kv"]),
+        default: Some(r#""auto""#),
+        help: "How messages are delivered.",
+        set: |draft, value| store(&mut draft.delivery, delivery(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "jetstream_api_prefix",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        help: "The prefix of the JetStream API's subjects.",
+        set: |draft, value| store(&mut draft.jetstream_api_prefix, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "kv_bucket",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        help: "The KV bucket that records are put into.",
+        set: |draft, value| store(&mut draft.kv_bucket, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "kv_key",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        default: Some(r#""{stream}.{key}""#),
+        help: "The template of a record's key in the bucket.",
+        set: |draft, value| store(&mut draft.kv_key, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "kv_deletes",
+        group: Group::Delivery,
+        kind: ValueKind::Boolean,
+        default: Some("false"),
+        help: "Whether a record whose `_sdc_deleted_at` is set becomes a delete marker.",
+        set: |draft, value| store(&mut draft.kv_deletes, boolean(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "on_invalid_record",
+        group: Group::Delivery,
+        kind: ValueKind::Options(&["fail", "skip", "dead_letter"]),
+        default: Some(r#""fail""#),
+        help: "What happens to a record that cannot be published as it is.",
+        set: |draft, value| store(&mut draft.on_invalid_record, on_invalid_record(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "dead_letter_subject",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        help: "The subject for records that cannot be published as they are.",
+        set: |draft, value| store(&mut draft.dead_letter_subject, text(value)),
         ..Setting::PLAIN
     },
     Setting {
