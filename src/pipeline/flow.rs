@@ -1,17 +1,16 @@
-//! Messages to work: what each Singer message does. Waiting is not done here (`wait.rs`).
+//! Messages to work: what each Singer message does. Waiting is not done here (`wait.rs`), and what is to be
+//! said of single records is in `records.rs` and `rows.rs`.
 
 use std::convert::Infallible;
-use std::fs::File;
-use std::io::{self, BufReader, Read};
-use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender};
-use flate2::bufread::MultiGzDecoder;
 
-use super::parse::{lines, parse_block, split_utf8};
+use super::invalid::Invalid;
+use super::parse::parse_block;
 use super::part::{Builder, Part, Slot};
+use super::place::{Lines, Place};
 use super::streams::{Stream, Streams};
 use super::wait::Clocks;
 use super::worker::{Event, Worker};
@@ -19,21 +18,17 @@ use super::{Counts, Input, Run};
 use crate::broker::{Limits, RunEnd};
 use crate::checkpoint::Checkpoints;
 use crate::error::{Error, Kind, shorten};
-use crate::input::{Block, Pool, read_blocks};
-use crate::route::{Routed, Routes};
+use crate::input::Block;
+use crate::route::Routes;
 use crate::singer::batch::Batch;
-use crate::singer::guide::Shape;
-use crate::singer::json::Scanner;
-use crate::singer::message::{Message, describe_fault};
+use crate::singer::message::Message;
 use crate::singer::state::is_empty_state;
-use crate::singer::stream::{Change, Keys, Schema, check_record};
+use crate::singer::stream::{Change, Schema};
 use crate::state_out::StateOut;
 
 /// Parts that may wait for a worker. With few, threads that share a core wake each other for every block
 /// (2 of each: a tenth less throughput). The memory is bounded elsewhere, in bytes.
 const INBOX_PARTS: usize = 8;
-/// Blocks that may wait to be parsed.
-const QUEUED_BLOCKS: usize = 6;
 /// Events that may wait for the flow.
 const EVENTS: usize = 64;
 
@@ -43,7 +38,10 @@ pub(crate) struct Flow {
     routes: Routes,
     pub(super) streams: Streams,
     pub(super) counts: Counts,
-    /// How many of the messages are confirmed.
+    /// What is done about records that cannot be published as they are.
+    pub(super) invalid: Arc<Invalid>,
+    /// Messages for the workers, dead letters included, and how many of them are confirmed.
+    pub(super) messages: u64,
     pub(super) confirmed: u64,
     /// One for each worker, from the first SCHEMA on: a run without one needs no server.
     pub(super) lanes: Vec<Lane>,
@@ -63,7 +61,7 @@ pub(crate) struct Flow {
 /// A worker as the flow sees it.
 pub(super) struct Lane {
     pub(super) inbox: Sender<Part>,
-    builder: Builder,
+    pub(super) builder: Builder,
 }
 
 impl Flow {
@@ -74,13 +72,15 @@ impl Flow {
         let (alive, run_end) = crossbeam_channel::bounded(0);
         let (event_sender, events) = crossbeam_channel::bounded(EVENTS);
         Ok(Self {
-            routes,
             streams: Streams::default(),
             counts: Counts::default(),
+            invalid: Arc::new(Invalid::new(&routes, run.settings.on_invalid_record)),
+            messages: 0,
             confirmed: 0,
             lanes: Vec::new(),
             events,
             event_sender,
+            routes,
             limits: None,
             checkpoints: Checkpoints::new(run.settings.workers),
             state_out: StateOut::start(sink)?,
@@ -102,6 +102,7 @@ impl Flow {
         let read = self.read(source);
         // Whatever ended the input, what was read before it counts: it is confirmed, and its STATE printed.
         let confirmed = self.confirm_all();
+        self.take_invalid_counts();
         match read.as_ref().and(confirmed.as_ref()).map_err(Error::kind) {
             Ok(()) => self.log_end(),
             Err(Kind::Signal(_)) => self.tell_metrics(true),
@@ -110,6 +111,14 @@ impl Flow {
         let written = self.write_last_state();
         read.and(confirmed).and(written)?;
         Ok(self.counts)
+    }
+
+    fn take_invalid_counts(&mut self) {
+        let invalid = self.invalid.counts();
+        self.counts.skipped = invalid.skipped;
+        self.counts.dead_lettered = invalid.dead_lettered;
+        self.counts.published -= invalid.refused;
+        self.invalid.log_end();
     }
 
     fn log_end(&mut self) {
@@ -143,21 +152,27 @@ impl Flow {
     }
 
     fn take_block(&mut self, block: Block) -> Result<(), Error> {
-        let block = Arc::new(block);
-        let taken = parse_block(&block, |message| {
+        let lines = Lines {
+            block: Arc::new(block),
+            first: Place {
+                line: self.counts.lines + 1,
+                row: None,
+            },
+        };
+        let taken = parse_block(&lines.block, |message| {
             self.counts.lines += 1;
             message
-                .and_then(|message| self.take_message(&message, &block))
+                .and_then(|message| self.take_message(&message, &lines))
                 .map_err(|error| match error.kind() {
                     // Of the input, and not of what the run met while it was at this line.
                     Kind::Input | Kind::Refused if !self.is_broken => error.line(self.counts.lines),
                     _ => error,
                 })
         });
-        self.hand_out(&block).and(taken)
+        self.hand_out(&lines).and(taken)
     }
 
-    fn take_message(&mut self, message: &Message<'_>, block: &Arc<Block>) -> Result<(), Error> {
+    fn take_message(&mut self, message: &Message<'_>, lines: &Lines) -> Result<(), Error> {
         match message {
             Message::Record {
                 stream,
@@ -165,7 +180,7 @@ impl Flow {
                 shape,
             } => {
                 self.counts.records += 1;
-                self.take_record(stream, record, *shape, block)
+                self.take_record(stream, record, *shape, lines)
             }
             Message::State { value } => {
                 self.counts.states += 1;
@@ -205,7 +220,7 @@ impl Flow {
                     .map_err(|error| error.stream(&**stream))?;
                 let place = self.place(stream)?;
                 // The rows come behind what this block has brought before them.
-                self.hand_out(block)?;
+                self.hand_out(lines)?;
                 self.take_batch(place, &batch)
                     .map_err(|error| error.stream(&**stream))
             }
@@ -213,7 +228,7 @@ impl Flow {
     }
 
     /// Where a declared stream stands.
-    fn place(&mut self, name: &str) -> Result<usize, Error> {
+    pub(super) fn place(&mut self, name: &str) -> Result<usize, Error> {
         self.streams.place(name).ok_or_else(|| {
             let what = "a message came before a SCHEMA of its stream; check that the tap follows the Singer spec";
             Error::new(Kind::Input, what).stream(name)
@@ -267,79 +282,6 @@ impl Flow {
         Ok(())
     }
 
-    fn take_record(
-        &mut self,
-        name: &str,
-        record: &str,
-        shape: Shape,
-        block: &Arc<Block>,
-    ) -> Result<(), Error> {
-        let place = self.place(name)?;
-        if record == "null" {
-            return Ok(());
-        }
-        check_record(record).map_err(|error| error.stream(name))?;
-        match self.streams.at(place).schema.look_at_keys(record, shape) {
-            Keys::Known => {}
-            Keys::Missing(key) => {
-                let what = "Record is missing one or more key_properties";
-                return Err(Error::new(Kind::Input, what).stream(name).field(key));
-            }
-            Keys::Undeclared(fields) => {
-                for field in fields {
-                    let field = shorten(&field);
-                    log::warn!(target: &logger(name), "No schema for record field '{field}'");
-                }
-            }
-        }
-        self.push(place, record, block)
-    }
-
-    /// Adds a record of the stream at this place to its worker's part.
-    fn push(&mut self, place: usize, record: &str, block: &Block) -> Result<(), Error> {
-        let limits = match self.limits {
-            Some(limits) => limits,
-            // Only now: a stream without records needs no server.
-            None => self.await_connection()?,
-        };
-        let stream = self.streams.at(place);
-        let builder = &mut self.lanes[stream.worker].builder;
-        let route = stream.route.route(record)?;
-        if route.headers.is_some() && !limits.headers {
-            let what =
-                "the NATS server does not support headers, and the setting headers asks for them";
-            return Err(Error::new(Kind::Refused, what).stream(&*stream.name));
-        }
-        let bytes = route.message_bytes(record.len());
-        if bytes > limits.max_payload_bytes {
-            let what = format!(
-                "a record makes a message of {bytes} bytes, and the server takes {} (max_payload)",
-                limits.max_payload_bytes
-            );
-            return Err(Error::new(Kind::Refused, what).stream(&*stream.name));
-        }
-        match route {
-            Routed::Shared(route) => builder.push_shared(block, record, route, &mut stream.slot),
-            Routed::Own(route) => builder.push_own(block, record, route),
-        }
-        stream.records += 1;
-        self.counts.published += 1;
-        self.counts.published_bytes += record.len() as u64;
-        Ok(())
-    }
-
-    /// Gives the workers what was added for them. All of it must be of this block.
-    fn hand_out(&mut self, block: &Arc<Block>) -> Result<(), Error> {
-        for worker in 0..self.lanes.len() {
-            let builder = &mut self.lanes[worker].builder;
-            if !builder.is_empty() {
-                let part = builder.take(block);
-                self.send(worker, part)?;
-            }
-        }
-        Ok(())
-    }
-
     fn take_activate_version(&mut self, name: &str, version: Option<&str>) -> Result<(), Error> {
         self.place(name)?;
         if !self.run.settings.process_activate_version_messages {
@@ -355,90 +297,10 @@ impl Flow {
         }
         Ok(())
     }
-
-    fn take_batch(&mut self, place: usize, batch: &Batch) -> Result<(), Error> {
-        for path in &batch.files {
-            let rows = open_rows(path, batch.gzip)?;
-            let mut row = 0;
-            let of_row = |error: Error, row: u64| {
-                let text = error.to_string();
-                let what = format!("row {row} of the BATCH file {}", path.display());
-                Error::new(error.kind(), what).cause(text)
-            };
-            while let Some(input) = self.next_input(&rows)? {
-                match input {
-                    Input::Block(block) => {
-                        let block = Arc::new(block);
-                        let outcome = self.take_rows(place, &block, &mut row);
-                        let outcome = outcome.map_err(|error| of_row(error, row));
-                        self.hand_out(&block).and(outcome)?;
-                    }
-                    Input::Failed(error) => return Err(of_row(error, row + 1)),
-                    Input::Confirm(_) => {}
-                }
-            }
-            log::info!("Processing batch of {row} records");
-        }
-        Ok(())
-    }
-
-    /// Publishes rows of a BATCH file. As in the SDK they are taken as they are: keys are not asked for.
-    fn take_rows(&mut self, place: usize, block: &Block, row: &mut u64) -> Result<(), Error> {
-        let (text, bad_line) = split_utf8(block.bytes());
-        for line in lines(text) {
-            *row += 1;
-            let mut scanner = Scanner::new(line);
-            let record = scanner
-                .value()
-                .and_then(|record| scanner.end().map(|()| record))
-                .map_err(|fault| describe_fault(line, fault))?;
-            check_record(record)?;
-            self.push(place, record, block)?;
-        }
-        bad_line.map_or(Ok(()), |error| {
-            *row += 1;
-            Err(error)
-        })
-    }
-}
-
-/// Reads a BATCH file on a thread of its own: a file may be a pipe, or on a disk that hangs.
-fn open_rows(path: &Path, gzip: bool) -> Result<Receiver<Input>, Error> {
-    let path = path.to_owned();
-    let open = move || {
-        let file = BufReader::new(File::open(path)?);
-        Ok(if gzip {
-            Box::new(MultiGzDecoder::new(file)) as Box<dyn Read>
-        } else {
-            Box::new(file)
-        })
-    };
-    start_reader("batch-reader", open, Pool::new(0))
-}
-
-/// Starts a thread that opens a source and reads it into blocks.
-pub(crate) fn start_reader<R: Read>(
-    name: &str,
-    open: impl FnOnce() -> io::Result<R> + Send + 'static,
-    pool: Arc<Pool>,
-) -> Result<Receiver<Input>, Error> {
-    let (inputs, receiver) = crossbeam_channel::bounded(QUEUED_BLOCKS);
-    spawn(name.to_owned(), move || {
-        let send = |block| inputs.send(Input::Block(block)).is_ok();
-        let outcome = match open() {
-            Ok(source) => read_blocks(source, &pool, send).map(drop),
-            Err(error) => Err(Error::new(Kind::Input, "the input cannot be opened").cause(error)),
-        };
-        if let Err(error) = outcome {
-            // Nobody receives: the run has ended, and says why elsewhere.
-            let _ = inputs.send(Input::Failed(error));
-        }
-    })?;
-    Ok(receiver)
 }
 
 /// The logger of a stream, named as the SDK does.
-fn logger(stream: &str) -> String {
+pub(super) fn logger(stream: &str) -> String {
     format!("target-nats.{}", shorten(stream))
 }
 

@@ -22,13 +22,18 @@ use crate::settings::Settings;
 use crate::state_out::Sink;
 
 mod flow;
+mod invalid;
 mod parse;
 mod part;
+mod place;
+mod records;
+mod rows;
 mod streams;
 mod wait;
 mod worker;
 
-pub(crate) use self::flow::{Flow, start_reader};
+pub(crate) use self::flow::Flow;
+pub(crate) use self::rows::start_reader;
 
 /// What a source brings. Its channel is closed at the end of the input.
 pub(crate) enum Input {
@@ -54,9 +59,13 @@ pub struct Counts {
     pub states: u64,
     /// `ACTIVATE_VERSION` messages.
     pub activate_versions: u64,
-    /// Messages that were published and confirmed: one a record, those in BATCH files included.
+    /// Records that were published and confirmed, those in BATCH files included.
     pub published: u64,
-    /// Payload bytes of those messages.
+    /// Records that were left out, as `on_invalid_record` says.
+    pub skipped: u64,
+    /// Records in whose place a dead letter was published and confirmed.
+    pub dead_lettered: u64,
+    /// Payload bytes of the published messages.
     pub published_bytes: u64,
 }
 

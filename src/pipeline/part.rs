@@ -3,23 +3,24 @@
 
 use std::sync::Arc;
 
-use crate::input::Block;
+use super::place::{Lines, Place};
 use crate::route::Route;
 
 /// Records for one worker, in input order, with their routes.
 #[derive(Debug)]
 pub(super) struct Part {
-    block: Arc<Block>,
+    lines: Lines,
     /// The routes of the records, each once where records share it.
     routes: Vec<Arc<Route>>,
     items: Vec<Item>,
     payload_bytes: usize,
 }
 
-/// One record: where its payload lies in the block. Blocks are shorter than 4 GiB.
+/// One record: where it lies in the block, and how much of it is the payload. Blocks are shorter than 4 GiB.
 #[derive(Clone, Copy, Debug)]
 struct Item {
     start: u32,
+    /// 0 for a message without payload: a delete marker, or a dead letter that has no room for its record.
     length: u32,
     route: u32,
 }
@@ -28,8 +29,14 @@ impl Part {
     /// A record's route and payload; records count from 0.
     pub(super) fn record(&self, index: usize) -> (&Arc<Route>, &[u8]) {
         let item = &self.items[index];
-        let payload = &self.block.bytes()[item.start as usize..][..item.length as usize];
+        let payload = &self.lines.block.bytes()[item.start as usize..][..item.length as usize];
         (&self.routes[item.route as usize], payload)
+    }
+
+    /// Where that record stands in the input. It costs a look at the block.
+    #[allow(dead_code, reason = "the worker that asks for it comes next")]
+    pub(super) fn place(&self, index: usize) -> Place {
+        self.lines.place(self.items[index].start as usize)
     }
 
     pub(super) fn messages(&self) -> usize {
@@ -75,7 +82,7 @@ impl Builder {
     /// Adds a record with a route that the stream's records share; `slot` is the stream's.
     pub(super) fn push_shared(
         &mut self,
-        block: &Block,
+        lines: &Lines,
         payload: &str,
         route: &Arc<Route>,
         slot: &mut Slot,
@@ -86,15 +93,16 @@ impl Builder {
                 index: self.add_route(Arc::clone(route)),
             };
         }
-        self.push(block, payload, slot.index);
+        self.push(lines, payload, slot.index);
     }
 
-    /// Adds a record with a route of its own.
-    pub(super) fn push_own(&mut self, block: &Block, payload: &str, route: Arc<Route>) {
+    /// Adds a record with a route of its own. A payload that is empty is a slice of the block all the same:
+    /// it tells where the record is.
+    pub(super) fn push_own(&mut self, lines: &Lines, payload: &str, route: Arc<Route>) {
         // It is kept as long as the payload.
         self.payload_bytes += route.own_bytes();
         let index = self.add_route(route);
-        self.push(block, payload, index);
+        self.push(lines, payload, index);
     }
 
     fn add_route(&mut self, route: Arc<Route>) -> u32 {
@@ -102,21 +110,20 @@ impl Builder {
         narrow(self.routes.len() - 1)
     }
 
-    fn push(&mut self, block: &Block, payload: &str, route: u32) {
-        let start = payload.as_ptr().addr() - block.bytes().as_ptr().addr();
+    fn push(&mut self, lines: &Lines, payload: &str, route: u32) {
         self.payload_bytes += payload.len();
         self.items.push(Item {
-            start: narrow(start),
+            start: narrow(lines.start_of(payload)),
             length: narrow(payload.len()),
             route,
         });
     }
 
-    /// Ends the part; the next record begins another. `block` is the one that all records were of.
-    pub(super) fn take(&mut self, block: &Arc<Block>) -> Part {
+    /// Ends the part; the next record begins another. `lines` are of the block that all records were of.
+    pub(super) fn take(&mut self, lines: &Lines) -> Part {
         self.serial += 1;
         Part {
-            block: Arc::clone(block),
+            lines: lines.clone(),
             routes: std::mem::take(&mut self.routes),
             items: std::mem::take(&mut self.items),
             payload_bytes: std::mem::take(&mut self.payload_bytes),

@@ -377,7 +377,7 @@ impl Flow {
         progress::show(&Snapshot {
             records: self.counts.published,
             bytes: self.counts.published_bytes,
-            unconfirmed: self.counts.published - self.confirmed,
+            unconfirmed: self.messages - self.confirmed,
             elapsed: self.clocks.started.elapsed(),
             streams: streams
                 .map(|stream| (stream.name.to_string(), stream.records))

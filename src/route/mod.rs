@@ -6,17 +6,21 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use self::dead_letter::DeadLetters;
 use self::headers::Headers;
+use self::kv_key::Bucket;
 use self::origin::Origin;
 use self::subject::Subject;
 use self::template::{Scope, Template};
 use crate::error::{Error, Kind};
-use crate::settings::{Settings, SubjectInvalid};
+use crate::settings::{DeliveryKind, OnInvalidRecord, Settings, SubjectInvalid};
 
+pub(crate) mod dead_letter;
 pub(crate) mod headers;
 pub(crate) mod origin;
 pub(crate) mod subject;
 mod glob;
+mod kv_key;
 mod template;
 
 /// The address of a message.
@@ -42,69 +46,136 @@ impl Route {
 /// The compiled templates of a run.
 #[derive(Debug)]
 pub(crate) struct Routes {
-    /// Stream name or glob, and its subject's template; the last one matches every stream.
-    subjects: Vec<(String, Arc<Template>)>,
+    addresses: Addresses,
     headers: Arc<Vec<(String, Template)>>,
-    invalid: SubjectInvalid,
+    dead_letters: Option<DeadLetters>,
+}
+
+/// How subjects are made.
+#[derive(Debug)]
+enum Addresses {
+    Subjects {
+        /// Stream name or glob, and its subject's template; the last one matches every stream.
+        templates: Vec<(String, Arc<Template>)>,
+        invalid: SubjectInvalid,
+    },
+    Bucket(Arc<Bucket>),
+}
+
+/// How the subjects of one stream are made.
+#[derive(Clone, Debug)]
+enum Address {
+    Subject(Arc<Template>, SubjectInvalid),
+    Key(Arc<Bucket>),
 }
 
 impl Routes {
     /// Compiles the templates of the settings; fails with [`Kind::Config`].
     pub(crate) fn compile(settings: &Settings) -> Result<Self, Error> {
-        let prefix = &settings.queue_prefix;
-        let subject = |key: &str, text: &str| {
-            let template = Template::parse(text, prefix).map_err(|what| config(key, &what))?;
-            subject::check_literals(&template).map_err(|what| config(key, what))?;
-            Ok::<_, Error>(Arc::new(template))
+        let is_kv = settings.delivery == DeliveryKind::Kv;
+        let addresses = if is_kv {
+            Addresses::Bucket(Arc::new(Bucket::compile(settings)?))
+        } else {
+            Addresses::Subjects {
+                templates: compile_subjects(settings)?,
+                invalid: settings.subject_invalid,
+            }
         };
-        let mut subjects = Vec::new();
-        for (pattern, text) in &settings.subjects {
-            subjects.push((
-                pattern.clone(),
-                subject(&format!("subjects.{pattern}"), text)?,
-            ));
-        }
-        subjects.push(("*".to_owned(), subject("subject", &settings.subject)?));
         let mut headers = Vec::new();
         for (name, text) in &settings.headers {
             let key = format!("headers.{name}");
-            headers::check_name(name).map_err(|what| config(&key, what))?;
-            let template = Template::parse(text, prefix).map_err(|what| config(&key, &what))?;
+            headers::check_name(name, is_kv).map_err(|what| config(&key, what))?;
+            let template = Template::parse(text, &settings.queue_prefix)
+                .map_err(|what| config(&key, &what))?;
             headers::check_literals(&template).map_err(|what| config(&key, what))?;
             headers.push((name.clone(), template));
         }
+        let dead_letters = match settings.on_invalid_record {
+            OnInvalidRecord::DeadLetter => Some(DeadLetters::compile(settings)?),
+            OnInvalidRecord::Fail | OnInvalidRecord::Skip => None,
+        };
         Ok(Self {
-            subjects,
+            addresses,
             headers: Arc::new(headers),
-            invalid: settings.subject_invalid,
+            dead_letters,
         })
+    }
+
+    /// The makers of dead letters, where the settings ask for them.
+    pub(crate) fn dead_letters(&self) -> Option<DeadLetters> {
+        self.dead_letters.clone()
     }
 
     /// The route of a stream's records, its key properties being these.
     pub(crate) fn compile_stream(&self, stream: &str, key_properties: &[String]) -> StreamRoute {
-        let subject = self
-            .subjects
-            .iter()
-            .find(|(pattern, _)| glob::matches(pattern, stream))
-            .map(|(_, template)| Arc::clone(template))
-            .expect("the last pattern matches every stream");
+        let address = match &self.addresses {
+            Addresses::Subjects { templates, invalid } => {
+                let template = templates
+                    .iter()
+                    .find(|(pattern, _)| glob::matches(pattern, stream))
+                    .map(|(_, template)| Arc::clone(template))
+                    .expect("the last pattern matches every stream");
+                Address::Subject(template, *invalid)
+            }
+            Addresses::Bucket(bucket) => Address::Key(Arc::clone(bucket)),
+        };
         let headers = Arc::clone(&self.headers);
-        let is_constant =
-            subject.is_constant() && headers.iter().all(|(_, template)| template.is_constant());
-        let origin = Origin::compile(&subject, stream, key_properties.len(), self.invalid);
-        let route = StreamRoute {
-            origin: Arc::new(origin),
+        let is_constant = address.is_constant() && headers.iter().all(|(_, h)| h.is_constant());
+        let needs_key =
+            address.template().needs_key() || headers.iter().any(|(_, h)| h.needs_key());
+        let mut route = StreamRoute {
+            origin: Arc::new(Origin {
+                stream: stream.into(),
+                filter: address.filter(stream, key_properties.len()).into(),
+            }),
             key_properties: key_properties.to_vec(),
-            subject,
+            address,
             headers,
-            invalid: self.invalid,
             constant: None,
+            is_useless: needs_key && key_properties.is_empty(),
         };
         if is_constant {
-            let constant = Some(route.render("{}"));
-            return StreamRoute { constant, ..route };
+            route.constant = Some(route.render("{}").map(Arc::new));
         }
         route
+    }
+}
+
+fn compile_subjects(settings: &Settings) -> Result<Vec<(String, Arc<Template>)>, Error> {
+    let subject = |key: &str, text: &str| {
+        let template =
+            Template::parse(text, &settings.queue_prefix).map_err(|what| config(key, &what))?;
+        subject::check_literals(&template).map_err(|what| config(key, what))?;
+        Ok::<_, Error>(Arc::new(template))
+    };
+    let mut templates = Vec::new();
+    for (pattern, text) in &settings.subjects {
+        let template = subject(&format!("subjects.{pattern}"), text)?;
+        templates.push((pattern.clone(), template));
+    }
+    templates.push(("*".to_owned(), subject("subject", &settings.subject)?));
+    Ok(templates)
+}
+
+impl Address {
+    fn template(&self) -> &Template {
+        match self {
+            Self::Subject(template, _) => template,
+            Self::Key(bucket) => bucket.template(),
+        }
+    }
+
+    /// Whether all records of a stream go to one subject, and none of them is a deletion.
+    fn is_constant(&self) -> bool {
+        let deletes = matches!(self, Self::Key(bucket) if bucket.deletes());
+        self.template().is_constant() && !deletes
+    }
+
+    fn filter(&self, stream: &str, keys: usize) -> String {
+        match self {
+            Self::Subject(template, invalid) => subject::filter(template, stream, keys, *invalid),
+            Self::Key(bucket) => bucket.filter(stream, keys),
+        }
     }
 }
 
@@ -113,42 +184,69 @@ impl Routes {
 pub(crate) struct StreamRoute {
     origin: Arc<Origin>,
     key_properties: Vec<String>,
-    subject: Arc<Template>,
+    address: Address,
     headers: Arc<Vec<(String, Template)>>,
-    invalid: SubjectInvalid,
     /// What every record gets where no template asks for a field. An error is the stream's first record's:
     /// a stream without records need not be addressable.
     constant: Option<Result<Arc<Route>, Error>>,
+    is_useless: bool,
 }
 
 /// A record's route: the one that the stream's records share, or one of its own.
 pub(crate) enum Routed<'a> {
     Shared(&'a Arc<Route>),
     Own(Arc<Route>),
+    /// The record deletes its key: the message has no payload.
+    Deletion(Arc<Route>),
 }
 
 impl StreamRoute {
     /// The route of a record, which must have been scanned before. Fails with [`Kind::Input`].
     pub(crate) fn route(&self, record: &str) -> Result<Routed<'_>, Error> {
-        match &self.constant {
-            Some(constant) => constant.as_ref().map(Routed::Shared).map_err(Error::clone),
-            None => self.render(record).map(Routed::Own),
+        if let Some(constant) = &self.constant {
+            return constant.as_ref().map(Routed::Shared).map_err(Error::clone);
         }
+        let route = Arc::new(self.render(record)?);
+        if self.is_deletion(record) {
+            return Ok(Routed::Deletion(route));
+        }
+        Ok(Routed::Own(route))
     }
 
-    fn render(&self, record: &str) -> Result<Arc<Route>, Error> {
+    /// Whether no record can be routed, whatever it holds: a template needs the key, and the stream has no
+    /// key properties.
+    pub(crate) fn is_useless(&self) -> bool {
+        self.is_useless
+    }
+
+    pub(crate) fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
+    fn is_deletion(&self, record: &str) -> bool {
+        matches!(&self.address, Address::Key(bucket) if bucket.deletes() && kv_key::is_deleted(record))
+    }
+
+    fn render(&self, record: &str) -> Result<Route, Error> {
         let scope = Scope {
             stream: &self.origin.stream,
             key_properties: &self.key_properties,
             record,
         };
-        let subject = Subject::render(&self.subject, &scope, self.invalid)?;
-        let headers = Headers::render(&self.headers, &scope)?;
-        Ok(Arc::new(Route {
+        let subject = match &self.address {
+            Address::Subject(template, invalid) => Subject::render(template, &scope, *invalid)?,
+            Address::Key(bucket) => bucket.render(&scope)?,
+        };
+        let mark: &[_] = if self.is_deletion(record) {
+            &[kv_key::DELETION]
+        } else {
+            &[]
+        };
+        Ok(Route {
             subject,
-            headers,
+            headers: Headers::render(mark, &self.headers, &scope)?,
             origin: Arc::clone(&self.origin),
-        }))
+        })
     }
 }
 
@@ -158,7 +256,7 @@ impl Deref for Routed<'_> {
     fn deref(&self) -> &Route {
         match self {
             Self::Shared(route) => route,
-            Self::Own(route) => route,
+            Self::Own(route) | Self::Deletion(route) => route,
         }
     }
 }
@@ -168,254 +266,4 @@ fn config(key: &str, what: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn routes(json: &str) -> Result<Routes, Error> {
-        Routes::compile(&Settings::from_json(json).unwrap())
-    }
-
-    /// The subject and headers of a record with the keys `id` and `b`, or the error's text.
-    fn route(settings: &str, stream: &str, record: &str) -> (String, String) {
-        let keys = ["id".to_owned(), "b".to_owned()];
-        let stream = routes(settings).unwrap().compile_stream(stream, &keys);
-        match stream.route(record) {
-            Ok(route) => {
-                let headers = route.headers.as_ref().map(Headers::to_string);
-                (route.subject.to_string(), headers.unwrap_or_default())
-            }
-            Err(error) => (error.to_string(), String::new()),
-        }
-    }
-
-    #[track_caller]
-    fn check(settings: &str, stream: &str, record: &str, expected: &str) {
-        assert_eq!(route(settings, stream, record).0, expected);
-    }
-
-    #[track_caller]
-    fn check_config(settings: &str, expected: &str) {
-        assert_eq!(routes(settings).unwrap_err().to_string(), expected);
-    }
-
-    #[test]
-    fn subjects_come_from_prefix_stream_key_and_record() {
-        check("{}", "users", "{}", "users");
-        check(r#"{"queue_prefix":"data."}"#, "a.b", "{}", "data.a.b");
-        check(
-            r#"{"subject":"x.{stream}.{key}"}"#,
-            "s",
-            r#"{"b":true,"id":7}"#,
-            "x.s.7.true",
-        );
-        let nested = r#"{"subject":"{queue_prefix}{record.a.b}","queue_prefix":"p."}"#;
-        check(nested, "s", r#"{"a":{"b":"v\u0077"}}"#, "p.vw");
-        let globs =
-            r#"{"subjects":{"users":"u","pub*":"p.{stream}","*":"rest"},"subject":"never"}"#;
-        check(globs, "users", "{}", "u");
-        check(globs, "public-x", "{}", "p.public-x");
-        check(globs, "other", "{}", "rest");
-        check(r#"{"subject":"a{{b}}"}"#, "s", "{}", "a{b}");
-    }
-
-    #[test]
-    fn odd_stream_names_keep_their_meaning_or_are_refused() {
-        for name in [
-            "a.b",
-            "UPPER",
-            "a-b_c/d",
-            "test:Special!in?x",
-            "é中",
-            "a\u{a0}b",
-            "a\u{2003}b",
-            "a*b",
-            "a>",
-        ] {
-            check("{}", name, "{}", name);
-        }
-        for (name, why) in [
-            ("", "is empty"),
-            ("a..b", "has an empty token"),
-            (".a", "has an empty token"),
-            ("a.", "has an empty token"),
-            ("a b", "holds white space"),
-            ("a\tb", "holds white space"),
-            ("a\rb", "holds white space"),
-            ("a\nb", "holds white space"),
-            ("*", "has a wildcard token"),
-            ("a.>", "has a wildcard token"),
-            ("$SYS.x", "would start with a name reserved by NATS"),
-            ("_INBOX.x", "would start with a name reserved by NATS"),
-        ] {
-            let shown = name.escape_default();
-            let expected = format!("the subject {why} (stream {shown}, field subject)");
-            check("{}", name, "{}", &expected);
-        }
-        check(
-            "{}",
-            &"x".repeat(4000),
-            "{}",
-            &format!(
-                "the subject is longer than 3900 bytes (stream {}..., field subject)",
-                "x".repeat(100)
-            ),
-        );
-        check(r#"{"queue_prefix":"$OPS."}"#, "a", "{}", "$OPS.a");
-        check(
-            r#"{"queue_prefix":"_IN"}"#,
-            "BOX.a",
-            "{}",
-            "the subject would start with a name reserved by NATS (stream BOX.a, field subject)",
-        );
-    }
-
-    #[test]
-    fn a_value_from_a_record_is_one_token_and_cannot_leave_its_place() {
-        let subject = r#"{"subject":"p.{record.v}"}"#;
-        check(subject, "s", r#"{"v":"a"}"#, "p.a");
-        for (value, why) in [
-            (r#""a.b""#, "holds a dot, which would begin another token"),
-            (r#""""#, "has an empty token"),
-            (r#"">""#, "has a wildcard token"),
-            (r#""a b""#, "holds white space"),
-        ] {
-            let record = format!(r#"{{"v":{value}}}"#);
-            check(
-                subject,
-                "s",
-                &record,
-                &format!("the subject {why} (stream s, field record.v)"),
-            );
-        }
-        for value in ["null", "[1]", "{}"] {
-            check(
-                subject,
-                "s",
-                &format!(r#"{{"v":{value}}}"#),
-                "a template needs a string, number or boolean (stream s, field record.v)",
-            );
-        }
-        check(
-            subject,
-            "s",
-            "{}",
-            "a template's field is not in the record (stream s, field record.v)",
-        );
-        let key = r#"{"subject":"{key}"}"#;
-        check(
-            key,
-            "s",
-            r#"{"id":1}"#,
-            "a template's field is not in the record (stream s, field record.b)",
-        );
-    }
-
-    #[test]
-    fn illegal_characters_can_be_replaced_or_encoded() {
-        let with = |policy: &str, name: &str| {
-            route(&format!(r#"{{"subject_invalid":"{policy}"}}"#), name, "{}").0
-        };
-        for (name, replaced, encoded) in [
-            ("a b", "a_b", "a=20b"),
-            ("a..b", "a._.b", "a.=.b"),
-            ("", "_", "="),
-            ("*.>.a*", "_._.a*", "=2A.=3E.a*"),
-            ("a=b", "a=b", "a=3Db"),
-            ("$SYS.x", "_SYS.x", "=24SYS.x"),
-            ("_INBOX.x", "__INBOX.x", "=5FINBOX.x"),
-            ("é", "é", "é"),
-        ] {
-            assert_eq!(with("replace", name), replaced);
-            assert_eq!(with("encode", name), encoded);
-        }
-        let key = r#"{"subject":"k.{key}","subject_invalid":"encode"}"#;
-        check(key, "s", r#"{"id":"a.b","b":"=20"}"#, "k.a=2Eb.=3D20");
-        let first = r#"{"subject":"{record.v}","subject_invalid":"encode"}"#;
-        check(first, "s", r#"{"v":"$JS"}"#, "=24JS");
-    }
-
-    #[test]
-    fn encoding_is_reversible_for_any_value() {
-        let mut random = crate::testing::Random::new("subject encoding");
-        for _ in 0..20_000 {
-            let value: String = (0..random.below(5))
-                .map(|_| {
-                    *random.pick(&[
-                        &'.', &'=', &'*', &'>', &' ', &'a', &'2', &'0', &'é', &'$', &'E', &'\n',
-                    ])
-                })
-                .collect();
-            let record = serde_json::json!({ "v": value }).to_string();
-            let settings = r#"{"subject":"p.{record.v}","subject_invalid":"encode"}"#;
-            let subject = route(settings, "s", &record).0;
-            let token = subject.strip_prefix("p.").unwrap();
-            assert!(
-                !token.contains('.') && !token.is_empty(),
-                "{value:?} {token:?}"
-            );
-            assert_eq!(
-                subject::decode_token(token).as_deref(),
-                Some(&*value),
-                "{token:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn headers_keep_their_order_and_never_break_a_line() {
-        let settings = r#"{"headers":{"B":"{stream}","A":" {record.v} ","Empty":"{record.e}"}}"#;
-        let (_, headers) = route(settings, "s", r#"{"v":"x y","e":""}"#);
-        assert_eq!(headers, "B:s\r\nA:x y");
-        let (error, _) = route(settings, "s", r#"{"v":"x\r\nEvil: y","e":""}"#);
-        assert_eq!(
-            error,
-            "a header's value holds a control character (stream s, field headers.A)"
-        );
-        let (_, none) = route(r#"{"headers":{"E":"{record.e}"}}"#, "s", r#"{"e":""}"#);
-        assert_eq!(none, "");
-    }
-
-    #[test]
-    fn bad_templates_are_found_before_the_run() {
-        check_config(
-            r#"{"headers":{"a":"x\ny"}}"#,
-            "setting headers.a: a header's value holds a control character",
-        );
-        let subject = |text: &str| format!(r#"{{"subject":{text:?}}}"#);
-        check_config(
-            &subject("{strem}"),
-            "setting subject: unknown field {strem}; there are {stream}, {queue_prefix}, {key} and {record.<name>}",
-        );
-        check_config(&subject("{stream"), "setting subject: '{' without '}'");
-        check_config(&subject("a}"), "setting subject: '}' without '{'");
-        check_config(
-            &subject("{record.}"),
-            "setting subject: unknown field {record.}; there are {stream}, {queue_prefix}, {key} and {record.<name>}",
-        );
-        check_config(
-            &subject("a b"),
-            "setting subject: the subject holds white space",
-        );
-        check_config(
-            &subject("a..{stream}"),
-            "setting subject: the subject has an empty token",
-        );
-        check_config(&subject(""), "setting subject: the subject is empty");
-        check_config(
-            r#"{"subjects":{"x*":"{stream}.>"}}"#,
-            "setting subjects.x*: the subject has a wildcard token",
-        );
-        check_config(
-            r#"{"headers":{"a b":"x"}}"#,
-            "setting headers.a b: a header's name is printable ASCII without space and colon",
-        );
-        check_config(
-            r#"{"headers":{"":"x"}}"#,
-            "setting headers.: a header's name is printable ASCII without space and colon",
-        );
-        check_config(
-            r#"{"headers":{"a":"{x}"}}"#,
-            "setting headers.a: unknown field {x}; there are {stream}, {queue_prefix}, {key} and {record.<name>}",
-        );
-    }
-}
+mod tests;

@@ -1,8 +1,6 @@
 //! [`Origin`]: what all messages of a Singer stream have in common, and one subject filter that covers them.
 
-use super::subject;
 use super::template::{Part, Template};
-use crate::settings::SubjectInvalid;
 
 /// What all messages of a Singer stream have in common.
 #[derive(Debug, PartialEq, Eq)]
@@ -15,49 +13,34 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The origin of a stream with so many key properties. The filter is legal if a subject of the stream is.
-    pub(super) fn compile(
-        template: &Template,
-        stream: &str,
-        keys: usize,
-        invalid: SubjectInvalid,
-    ) -> Self {
-        let mut filter = Filter::default();
-        for part in template.parts() {
-            match part {
-                Part::Text(literal) => filter.push(literal),
-                Part::Stream => {
-                    let mut name = String::new();
-                    subject::push_stream(stream, invalid, &mut name);
-                    filter.push(&name);
-                }
-                Part::Key => {
-                    for place in 0..keys {
-                        if place > 0 {
-                            filter.push(".");
-                        }
-                        filter.push_any();
-                    }
-                }
-                Part::Record { .. } => filter.push_any(),
-            }
-        }
-        let mut filter = filter.finish();
-        // Where data make the start, the first token is a `*`, and that is not reserved.
-        if subject::leads_astray(&filter, template) {
-            subject::mend_start(&mut filter, invalid);
-        }
-        Self {
-            stream: stream.into(),
-            filter: filter.into(),
-        }
-    }
-
     /// Whether the filter is the one subject that the stream's messages have.
     #[allow(dead_code, reason = "the delivery that asks for it comes next")]
     pub(crate) fn is_literal(&self) -> bool {
         self.filter.split('.').all(|token| token != "*")
     }
+}
+
+/// Covers everything that a template can make of a stream with this name and so many key properties, where
+/// a value never has a dot.
+pub(super) fn filter(template: &Template, stream: &str, keys: usize) -> String {
+    let mut filter = Filter::default();
+    for part in template.parts() {
+        match part {
+            Part::Text(literal) => filter.push(literal),
+            Part::Stream => filter.push(stream),
+            Part::Key => {
+                for place in 0..keys {
+                    if place > 0 {
+                        filter.push(".");
+                    }
+                    filter.push_any();
+                }
+            }
+            Part::Record { .. } => filter.push_any(),
+        }
+    }
+    filter.end_token();
+    filter.text
 }
 
 /// A filter that is being written. A token is made a `*` as a whole.
@@ -91,11 +74,6 @@ impl Filter {
             self.text.push('*');
         }
     }
-
-    fn finish(mut self) -> String {
-        self.end_token();
-        self.text
-    }
 }
 
 #[cfg(test)]
@@ -109,7 +87,10 @@ mod tests {
     #[track_caller]
     fn check(template: &str, keys: usize, expected: &str) {
         let template = Template::parse(template, "p.").unwrap();
-        let origin = Origin::compile(&template, "s.t", keys, SubjectInvalid::Reject);
+        let origin = Origin {
+            stream: "s.t".into(),
+            filter: filter(&template, "s.t", keys).into(),
+        };
         assert_eq!(&*origin.filter, expected);
         let is_literal = expected.split('.').all(|token| token != "*");
         assert_eq!(origin.is_literal(), is_literal);

@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write};
 
+use super::origin;
 use super::template::{Part, Scope, Template, Value};
 use crate::error::{Error, Kind};
 use crate::settings::SubjectInvalid;
@@ -20,6 +21,12 @@ pub(crate) struct Subject(Box<str>);
 impl Subject {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A text that is a subject already, or why it is none.
+    pub(super) fn checked(text: String) -> Result<Self, &'static str> {
+        check(&text)?;
+        Ok(Self(text.into()))
     }
 
     /// Renders a record's subject. Fails with [`Kind::Input`].
@@ -52,13 +59,12 @@ impl Subject {
                 scope,
             ));
         }
-        check(&text).map_err(|what| match template.only_record_field() {
+        Self::checked(text).map_err(|what| match template.only_record_field() {
             Some(name) => Error::new(Kind::Input, what)
                 .stream(scope.stream)
                 .field(name),
             None => refuse(what, scope),
-        })?;
-        Ok(Self(text.into()))
+        })
     }
 }
 
@@ -119,18 +125,31 @@ fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
 
-fn is_reserved(text: &str) -> bool {
-    text.starts_with('$') || text.split('.').next() == Some(INBOX)
+/// Covers all subjects of a stream with so many key properties. It is legal if a subject of the stream is.
+pub(super) fn filter(
+    template: &Template,
+    stream: &str,
+    keys: usize,
+    invalid: SubjectInvalid,
+) -> String {
+    let mut name = String::new();
+    push_stream(stream, invalid, &mut name);
+    let mut filter = origin::filter(template, &name, keys);
+    // Where data make the start, the first token is a `*`, and that is not reserved.
+    if leads_astray(&filter, template) {
+        mend_start(&mut filter, invalid);
+    }
+    filter
 }
 
 /// Whether data lead to where NATS has names of its own. What the operator wrote at the start is the
 /// operator's decision.
-pub(super) fn leads_astray(text: &str, template: &Template) -> bool {
+fn leads_astray(text: &str, template: &Template) -> bool {
     is_reserved(text) && !is_reserved(template.literal_start())
 }
 
 /// Mends a reserved start, if the policy is to mend.
-pub(super) fn mend_start(text: &mut String, invalid: SubjectInvalid) -> bool {
+fn mend_start(text: &mut String, invalid: SubjectInvalid) -> bool {
     match invalid {
         SubjectInvalid::Reject => return false,
         SubjectInvalid::Replace if text.starts_with('$') => text.replace_range(..1, "_"),
@@ -140,8 +159,12 @@ pub(super) fn mend_start(text: &mut String, invalid: SubjectInvalid) -> bool {
     true
 }
 
+fn is_reserved(text: &str) -> bool {
+    text.starts_with('$') || text.split('.').next() == Some(INBOX)
+}
+
 /// Adds a stream's name, which may have dots: each of its tokens is mended by itself.
-pub(super) fn push_stream(name: &str, invalid: SubjectInvalid, text: &mut String) {
+fn push_stream(name: &str, invalid: SubjectInvalid, text: &mut String) {
     for (place, token) in name.split('.').enumerate() {
         if place > 0 {
             text.push('.');

@@ -36,6 +36,9 @@ pub(crate) struct Scope<'a> {
 pub(crate) struct Value<'a> {
     pub(crate) text: Cow<'a, str>,
     pub(crate) name: String,
+    /// Whether no other value of a record has this text, numbers and words aside. It is not where half a
+    /// surrogate pair, which no text can hold, was replaced.
+    pub(crate) is_exact: bool,
 }
 
 impl Template {
@@ -99,6 +102,11 @@ impl Template {
             .all(|part| matches!(part, Part::Text(_) | Part::Stream))
     }
 
+    /// Whether it can be rendered only for streams with key properties.
+    pub(crate) fn needs_key(&self) -> bool {
+        self.parts.contains(&Part::Key)
+    }
+
     /// The one field that varies, if it is one of the record: what is wrong with a text is wrong with it.
     pub(crate) fn only_record_field(&self) -> Option<&str> {
         let mut fields = self
@@ -153,13 +161,25 @@ impl<'a> Scope<'a> {
         let Some(value) = value else {
             return fail("a template's field is not in the record");
         };
+        let mut is_exact = true;
         let text = match (string_inside(value), value.as_bytes()) {
-            (Some(inside), _) => unescape(inside),
+            (Some(inside), _) => {
+                let text = unescape(inside);
+                if text.contains(char::REPLACEMENT_CHARACTER) {
+                    // It may stand in the record as such; serde_json tells.
+                    is_exact = serde_json::from_str::<String>(value).is_ok();
+                }
+                text
+            }
             (None, [b'{' | b'[', ..] | b"null") => {
                 return fail("a template needs a string, number or boolean");
             }
             (None, _) => Cow::Borrowed(value),
         };
-        Ok(Value { text, name })
+        Ok(Value {
+            text,
+            name,
+            is_exact,
+        })
     }
 }
