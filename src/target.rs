@@ -6,7 +6,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, select};
 
-use crate::broker::{Delivery, Link, Publisher, RunEnd};
+use crate::broker::{Common, Delivery, Link, Publisher, RunEnd};
 use crate::error::{Error, Kind};
 use crate::input::{Pool, read_blocks};
 use crate::pipeline::{Counts, Input, Run};
@@ -220,5 +220,9 @@ pub(crate) fn nats_deliveries(
         .map(|_| first.sibling(settings))
         .collect();
     let links: Vec<_> = std::iter::once(first).chain(others).map(Arc::new).collect();
-    Box::new(move |worker| Box::new(Publisher::new(Arc::clone(&links[worker % links.len()]))))
+    let common = Arc::new(Common::new(settings));
+    Box::new(move |worker| {
+        let link = Arc::clone(&links[worker % links.len()]);
+        Box::new(Publisher::new(Arc::clone(&common), link))
+    })
 }

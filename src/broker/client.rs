@@ -35,6 +35,7 @@ pub(super) struct Generation {
     connection: nats::Connection,
     shared: Arc<Shared>,
     flushes: Sender<Flush>,
+    info: Info,
     limits: Limits,
 }
 
@@ -144,12 +145,17 @@ impl Generation {
             connection,
             shared,
             flushes,
+            info: info.clone(),
             limits,
         })
     }
 
     pub(super) fn limits(&self) -> Limits {
         self.limits
+    }
+
+    pub(super) fn info(&self) -> &Info {
+        &self.info
     }
 
     pub(super) fn is_lost(&self) -> bool {

@@ -21,6 +21,7 @@ pub(crate) struct Info {
     pub(crate) version: String,
     pub(crate) cluster: Option<String>,
     pub(crate) headers: bool,
+    pub(crate) jetstream: bool,
     tls_required: bool,
 }
 
@@ -77,6 +78,7 @@ fn parse_info(line: &[u8]) -> Result<Info, &'static str> {
         version: text("version").ok_or("its INFO line has no version")?,
         cluster: text("cluster"),
         headers: flag("headers"),
+        jetstream: flag("jetstream"),
         tls_required: flag("tls_required"),
     })
 }

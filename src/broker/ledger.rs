@@ -20,6 +20,8 @@ pub(super) struct Ledger {
     /// The token of the oldest entry of `sent`.
     first_token: u64,
     unsettled: usize,
+    /// The highest ordinal that was sent since the last rewind.
+    highest: u64,
     /// Ordinals in `sent` that are lower than one before them: dead letters, which are rare.
     strays: BTreeSet<u64>,
 }
@@ -56,6 +58,11 @@ impl Ledger {
         self.todo.is_empty()
     }
 
+    /// Whether nothing that waits to be sent comes before this message.
+    pub(super) fn is_next(&self, ordinal: u64) -> bool {
+        self.todo.front().is_none_or(|first| ordinal < *first)
+    }
+
     /// The token that [`Ledger::send`] will give next.
     pub(super) fn next_token(&self) -> u64 {
         self.first_token + self.sent.len() as u64
@@ -64,9 +71,10 @@ impl Ledger {
     /// Takes note of a message that is being sent.
     pub(super) fn send(&mut self, ordinal: u64) -> u64 {
         let token = self.next_token();
-        if self.sent.back().is_some_and(|last| last.ordinal > ordinal) {
+        if ordinal < self.highest {
             self.strays.insert(ordinal);
         }
+        self.highest = self.highest.max(ordinal);
         self.sent.push_back(Sent {
             ordinal,
             is_settled: false,
@@ -107,6 +115,7 @@ impl Ledger {
         todo.sort_unstable();
         self.todo = todo.into();
         self.strays.clear();
+        self.highest = 0;
         self.unsettled = 0;
     }
 
@@ -119,7 +128,10 @@ impl Ledger {
     pub(super) fn oldest(&self) -> Option<u64> {
         let sent = self.sent.front().map(|sent| sent.ordinal);
         let (todo, stray) = (self.todo.front(), self.strays.first());
-        [sent, todo.copied(), stray.copied()].into_iter().flatten().min()
+        [sent, todo.copied(), stray.copied()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
@@ -172,16 +184,17 @@ mod tests {
                     6 => {
                         let token = random.below(next_token as usize + 1) as u64;
                         ledger.settle_below(token);
-                        sent.range_mut(..token).for_each(|(_, entry)| entry.1 = true);
+                        sent.range_mut(..token)
+                            .for_each(|(_, entry)| entry.1 = true);
                     }
                     _ => {
                         let again = *random.pick(&[&Again::All, &Again::Unsettled]);
-                        ledger.rewind(*again);
+                        ledger.rewind(again);
                         let mut from_first = sent.values().skip_while(|entry| entry.1);
                         todo.extend(
                             from_first
                                 .by_ref()
-                                .filter(|entry| *again == Again::All || !entry.1)
+                                .filter(|entry| again == Again::All || !entry.1)
                                 .map(|entry| entry.0),
                         );
                         sent.clear();

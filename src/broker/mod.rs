@@ -17,17 +17,50 @@ use crossbeam_channel::{Receiver, Select};
 
 use crate::error::Error;
 use crate::route::Route;
+use crate::settings::Settings;
 
+mod answer;
+mod api;
+mod capture;
 mod client;
 mod core;
 mod dry;
+mod filter;
 mod info;
+mod ingest;
+mod js_audit;
+mod js_config;
+mod js_error;
+mod js_streams;
+mod js_wanted;
+mod ledger;
 mod link;
+mod message_id;
+mod outlet;
 mod publisher;
+mod told;
+mod unique;
 
 pub(crate) use self::dry::Dry;
 pub(crate) use self::link::Link;
 pub(crate) use self::publisher::Publisher;
+use self::told::Told;
+
+/// What the publishers of a run have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    settings: Settings,
+    told: Told,
+}
+
+impl Common {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            settings: settings.clone(),
+            told: Told::default(),
+        }
+    }
+}
 
 /// What a delivery tells its worker.
 #[derive(Debug, PartialEq, Eq)]

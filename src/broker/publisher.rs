@@ -1,91 +1,341 @@
-//! The [`Publisher`]: a worker's delivery to NATS, over the current connection of its link.
+//! The [`Publisher`]: a worker's delivery to NATS, over the current connection of its link. Each message goes to
+//! the [`Outlet`] of the JetStream stream that captures it, or out on core NATS where none does.
+//!
+//! ```text
+//!  publish ──▶ capture ──▶ outlet ──▶ connection      (kept back while the outlet takes nothing: due)
+//!                    └───▶ core ────▶ connection
+//!  poll ◀── replies to the outlets, PONGs to core; confirmed is what lies below the oldest of all of them
+//! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender};
 
-use super::client::{Generation, Lost, Signal};
+use super::api::Api;
+use super::capture::{Capture, Destination};
+use super::client::{Generation, Inbox, Lost, Signal, reply_status};
 use super::core::Core;
+use super::ledger::Again;
 use super::link::Link;
-use super::{Delivery, Limits, Notice, RunEnd, Stop};
+use super::message_id::MessageIds;
+use super::outlet::{Control, Outlet};
+use super::unique::unique_token;
+use super::{Common, Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::Error;
 use crate::route::Route;
-use crate::route::headers::Headers;
+use crate::route::headers::{Headers, Stamp};
+use crate::settings::MessageId;
+
+/// How often replies are looked at while more messages may be sent anyway: a thread that is woken for every
+/// acknowledgement does little else.
+const LOOK_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The header that de-duplicates, and the one that has another stream refuse the message.
+const MESSAGE_ID: &str = "Nats-Msg-Id";
+const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
+
+/// What JetStream takes in headers, in bytes (spec nats.md, 1a).
+const MOST_HEADER_BYTES: usize = 65_535;
 
 /// One worker's delivery.
 pub(crate) struct Publisher {
+    common: Arc<Common>,
     link: Arc<Link>,
     generation: Option<Arc<Generation>>,
     sender: Sender<Signal>,
     signals: Receiver<Signal>,
+    run_end: RunEnd,
+    /// Where the answers of this connection arrive, once there is an outlet.
+    inbox: Option<(String, Inbox)>,
+    capture: Capture,
     core: Core,
+    outlets: Vec<Outlet>,
+    /// The outlet of a JetStream stream, by the stream's place in `capture`.
+    outlet_of: HashMap<usize, usize>,
+    ids: MessageIds,
     /// Refused messages of which the worker has not yet said what becomes of them.
     held: BTreeSet<u64>,
+    refused: VecDeque<(u64, String)>,
     newest: u64,
     confirmed: u64,
+    looked_at: Instant,
+    /// Outlets that wait for an answer which a flush would hasten.
+    wants_flush: bool,
+    reply: String,
+    stamp: Stamp,
 }
 
 impl Publisher {
-    pub(crate) fn new(link: Arc<Link>) -> Self {
+    pub(crate) fn new(common: Arc<Common>, link: Arc<Link>) -> Self {
         let (sender, signals) = crossbeam_channel::unbounded();
         Self {
+            capture: Capture::new(Arc::clone(&common)),
+            ids: MessageIds::new(common.settings.message_id),
+            common,
             link,
             generation: None,
             sender,
             signals,
+            run_end: crossbeam_channel::never(),
+            inbox: None,
             core: Core::default(),
+            outlets: Vec::new(),
+            outlet_of: HashMap::new(),
             held: BTreeSet::new(),
+            refused: VecDeque::new(),
             newest: 0,
             confirmed: 0,
+            looked_at: Instant::now(),
+            wants_flush: false,
+            reply: String::new(),
+            stamp: Stamp::new(),
         }
+    }
+
+    fn generation(&self) -> Result<&Arc<Generation>, Stop> {
+        self.generation.as_ref().ok_or(Stop::Lost)
     }
 
     /// The ordinal up to which everything is confirmed.
     fn settled(&self) -> u64 {
-        let oldest = [self.core.oldest(), self.held.first().copied()];
-        oldest
-            .into_iter()
+        let outlets = self.outlets.iter().map(Outlet::oldest);
+        let others = [self.core.oldest(), self.held.first().copied()];
+        outlets
+            .chain(others)
             .flatten()
             .min()
             .map_or(self.newest, |oldest| oldest - 1)
+    }
+
+    fn publish_core(&mut self, ordinal: u64, route: &Route, payload: &[u8]) -> Result<(), Stop> {
+        let headers = route.headers.as_ref().map(Headers::first_and_rest);
+        self.generation()?
+            .publish(route.subject.as_str(), None, headers, payload)
+            .map_err(|Lost| Stop::Lost)?;
+        self.core.publish(ordinal);
+        Ok(())
+    }
+
+    /// The outlet of a JetStream stream, made when its first message comes.
+    fn outlet(&mut self, place: usize) -> Result<usize, Stop> {
+        if let Some(index) = self.outlet_of.get(&place) {
+            return Ok(*index);
+        }
+        let generation = self.generation()?;
+        if self.inbox.is_none() {
+            let subject = format!("{}.{}", self.common.settings.inbox_prefix, unique_token());
+            let inbox = generation.subscribe(&format!("{subject}.>"));
+            self.inbox = Some((subject, inbox.map_err(|Lost| Stop::Lost)?));
+        }
+        let index = self.outlets.len();
+        let is_fast = self.capture.feeds_fast(place)?;
+        let batch = is_fast.then(|| format!("{index}-{}", self.unique_token()));
+        let again = match self.common.settings.message_id {
+            MessageId::None => Again::All,
+            MessageId::Run | MessageId::Content => Again::Unsettled,
+        };
+        let js_stream = Arc::clone(self.capture.js_streams().get(place));
+        self.outlets
+            .push(Outlet::new(js_stream, place, batch, again));
+        self.outlet_of.insert(place, index);
+        Ok(index)
+    }
+
+    /// The last token of the inbox's subject, which no other publisher has.
+    fn unique_token(&self) -> &str {
+        let subject = self.inbox.as_ref().map_or("", |(subject, _)| subject);
+        subject.rsplit('.').next().unwrap_or_default()
+    }
+
+    fn publish_to(
+        &mut self,
+        index: usize,
+        ordinal: u64,
+        route: &Arc<Route>,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let (Some(generation), Some((inbox, _))) = (&self.generation, &self.inbox) else {
+            return Err(Stop::Lost);
+        };
+        let outlet = &mut self.outlets[index];
+        let mut lines = [("", ""); 2];
+        let mut count = 0;
+        if let Some(id) = self.ids.render(ordinal, route, payload) {
+            lines[count] = (MESSAGE_ID, id);
+            count += 1;
+        }
+        // A dead letter may go elsewhere.
+        if self.common.settings.jetstream_stream.as_deref() == Some(&outlet.js_stream.name) {
+            lines[count] = (EXPECTED_STREAM, &outlet.js_stream.name);
+            count += 1;
+        }
+        let headers = match &lines[..count] {
+            [] => route.headers.as_ref(),
+            lines => Some(self.stamp.headers(route.headers.as_ref(), lines)),
+        };
+        let header_bytes = headers.map_or(0, Headers::wire_bytes);
+        let most = outlet.js_stream.max_msg_size.unwrap_or(usize::MAX);
+        let bytes = header_bytes + payload.len();
+        if bytes > most.min(generation.limits().max_payload_bytes) {
+            return Err(Stop::Refused(format!(
+                "{bytes} bytes are more than JetStream stream '{}' or the server takes",
+                outlet.js_stream.name
+            )));
+        }
+        if header_bytes > MOST_HEADER_BYTES {
+            return Err(Stop::Refused(format!(
+                "headers of {header_bytes} bytes are more than JetStream takes"
+            )));
+        }
+        self.reply.clear();
+        self.reply.push_str(inbox);
+        self.reply.push('.');
+        outlet.send(index, ordinal, route, &mut self.reply);
+        self.wants_flush |= outlet.wants_flush();
+        let headers = headers.map(Headers::first_and_rest);
+        generation
+            .publish(route.subject.as_str(), Some(&self.reply), headers, payload)
+            .map_err(|Lost| Stop::Lost)
+    }
+
+    /// Publishes a message that only controls a batch.
+    fn publish_control(&mut self, index: usize, control: &Control) -> Result<(), Stop> {
+        let (Some(generation), Some((inbox, _))) = (&self.generation, &self.inbox) else {
+            return Err(Stop::Lost);
+        };
+        self.reply.clear();
+        self.reply.push_str(inbox);
+        self.reply.push('.');
+        self.outlets[index].write_reply(control.step, &mut self.reply);
+        self.wants_flush = true;
+        let subject = control.route.subject.as_str();
+        generation
+            .publish(subject, Some(&self.reply), None, b"")
+            .map_err(|Lost| Stop::Lost)
+    }
+
+    fn take_signals(&mut self) -> bool {
+        while let Ok(signal) = self.signals.try_recv() {
+            match signal {
+                Signal::Flushed(ping) => self.core.take_pong(ping),
+                Signal::Lost => return false,
+            }
+        }
+        true
+    }
+
+    fn take_replies(&mut self) -> Result<(), Error> {
+        let Some((subject, inbox)) = &self.inbox else {
+            return Ok(());
+        };
+        self.looked_at = Instant::now();
+        for reply in inbox.replies().try_iter() {
+            let rest = reply
+                .subject
+                .strip_prefix(subject.as_str())
+                .and_then(|rest| rest.strip_prefix('.'));
+            let Some(rest) = rest else { continue };
+            // `<outlet>.<token>`, or `<outlet>-<batch>.…`
+            let digits = rest
+                .find(|c: char| !c.is_ascii_digit())
+                .unwrap_or(rest.len());
+            let index = rest[..digits].parse().ok();
+            if let Some(outlet) = index.and_then(|index: usize| self.outlets.get_mut(index)) {
+                outlet.take_reply(rest, reply_status(&reply), &reply.data)?;
+                while let Some(refused) = outlet.take_refused() {
+                    self.held.insert(refused.0);
+                    self.refused.push_back(refused);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_clock(&mut self) -> Result<(), Stop> {
+        for index in 0..self.outlets.len() {
+            if let Some(control) = self.outlets[index].look_at_clock() {
+                self.publish_control(index, &control)?;
+            }
+            if std::mem::take(&mut self.outlets[index].is_missing) {
+                let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
+                let place = self.outlets[index].place;
+                let api = api(&self.common, generation, &self.run_end);
+                self.capture.js_streams().check_again(place, &api)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_if_wanted(&mut self) {
+        if std::mem::take(&mut self.wants_flush)
+            && let Some(generation) = &self.generation
+        {
+            // Its PONG says nothing about core messages: 0 is the number of no PING of theirs.
+            generation.flush(0, self.sender.clone());
+        }
+    }
+}
+
+fn api<'a>(common: &'a Common, generation: &'a Generation, run_end: &'a RunEnd) -> Api<'a> {
+    Api {
+        generation,
+        prefix: &common.settings.jetstream_api_prefix,
+        inbox_prefix: &common.settings.inbox_prefix,
+        run_end,
     }
 }
 
 impl Delivery for Publisher {
     fn connect(&mut self, run_end: &RunEnd) -> Result<Limits, Error> {
+        // First of all, since it holds on to the connection that is lost.
+        self.inbox = None;
         let generation = self.link.generation(self.generation.take(), run_end)?;
+        self.run_end = run_end.clone();
         // A new channel: late signals of the lost generation go nowhere.
         (self.sender, self.signals) = crossbeam_channel::unbounded();
         generation.watch(self.sender.clone());
         let limits = generation.limits();
         self.generation = Some(generation);
         // What was unconfirmed is published again, and comes in its order.
+        self.capture.reset();
+        self.outlets.clear();
+        self.outlet_of.clear();
         self.core = Core::default();
         self.held.clear();
+        self.refused.clear();
         self.newest = self.confirmed;
         Ok(limits)
     }
 
     fn publish(&mut self, ordinal: u64, route: &Arc<Route>, payload: &[u8]) -> Result<(), Stop> {
-        let generation = self.generation.as_ref().ok_or(Stop::Lost)?;
         self.newest = self.newest.max(ordinal);
-        self.held.remove(&ordinal);
-        generation
-            .publish(
-                route.subject.as_str(),
-                None,
-                route.headers.as_ref().map(Headers::first_and_rest),
-                payload,
-            )
-            .map_err(|Lost| Stop::Lost)?;
-        self.core.publish(ordinal);
+        let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
+        let api = api(&self.common, generation, &self.run_end);
+        match self.capture.find(route, &api)? {
+            Destination::Core => self.publish_core(ordinal, route, payload)?,
+            Destination::Stream(place) => {
+                let index = self.outlet(place)?;
+                if self.outlets[index].takes(ordinal) {
+                    let outcome = self.publish_to(index, ordinal, route, payload);
+                    if let Err(Stop::Refused(_)) = outcome {
+                        self.held.insert(ordinal);
+                    }
+                    outcome?;
+                } else {
+                    self.outlets[index].push(ordinal);
+                }
+            }
+        }
+        if !self.held.is_empty() {
+            self.held.remove(&ordinal);
+        }
         Ok(())
     }
 
     fn due(&mut self) -> Option<u64> {
-        None
+        self.outlets.iter_mut().find_map(Outlet::due)
     }
 
     fn give_up(&mut self, ordinal: u64) {
@@ -93,23 +343,42 @@ impl Delivery for Publisher {
         self.held.remove(&ordinal);
     }
 
-    fn request_confirmation(&mut self, _is_idle: bool) {
+    fn request_confirmation(&mut self, is_idle: bool) {
+        if is_idle {
+            for index in 0..self.outlets.len() {
+                if let Some(control) = self.outlets[index].finish() {
+                    // A connection that is lost is told of as that.
+                    let _ = self.publish_control(index, &control);
+                }
+                self.wants_flush |= self.outlets[index].is_busy();
+            }
+        }
         if let Some(generation) = &self.generation
             && let Some(ping) = self.core.start_ping()
         {
             generation.flush(ping, self.sender.clone());
+            self.wants_flush = false;
         }
+        self.flush_if_wanted();
     }
 
     fn poll(&mut self) -> Result<Option<Notice>, Error> {
-        while let Ok(signal) = self.signals.try_recv() {
-            match signal {
-                Signal::Flushed(ping) => self.core.take_pong(ping),
-                Signal::Lost => {
-                    self.generation = None;
-                    return Ok(Some(Notice::Lost));
-                }
+        if !self.take_signals() {
+            self.generation = None;
+            return Ok(Some(Notice::Lost));
+        }
+        self.take_replies()?;
+        match self.look_at_clock() {
+            Ok(()) | Err(Stop::Refused(_)) => {}
+            Err(Stop::Failed(error)) => return Err(error),
+            Err(Stop::Lost) => {
+                self.generation = None;
+                return Ok(Some(Notice::Lost));
             }
+        }
+        self.flush_if_wanted();
+        if let Some((ordinal, reason)) = self.refused.pop_front() {
+            return Ok(Some(Notice::Refused { ordinal, reason }));
         }
         let settled = self.settled();
         if settled > self.confirmed {
@@ -121,9 +390,18 @@ impl Delivery for Publisher {
 
     fn watch<'a>(&'a self, select: &mut Select<'a>) {
         select.recv(&self.signals);
+        if let Some((_, inbox)) = &self.inbox
+            && self.looked_at.elapsed() >= LOOK_INTERVAL
+        {
+            select.recv(inbox.replies());
+        }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        None
+        let is_busy = self.outlets.iter().any(Outlet::is_busy);
+        let look = is_busy.then(|| self.looked_at + LOOK_INTERVAL);
+        let look = look.filter(|look| *look > Instant::now());
+        let outlets = self.outlets.iter().map(Outlet::deadline);
+        outlets.chain([look]).flatten().min()
     }
 }

@@ -272,7 +272,9 @@ impl Flow {
             let delivery = (self.run.deliveries)(index);
             let events = self.event_sender.clone();
             let end = self.run_end.clone();
-            let worker = Worker::new(index, parts, events, delivery, end, &self.run.settings);
+            let invalid = Arc::clone(&self.invalid);
+            let settings = &self.run.settings;
+            let worker = Worker::new(index, parts, events, delivery, end, invalid, settings);
             spawn(format!("worker-{index}"), move || worker.run())?;
             self.lanes.push(Lane {
                 inbox,

@@ -88,7 +88,6 @@ impl Invalid {
     }
 
     /// The same for a record that was handed out and is refused by the server.
-    #[allow(dead_code, reason = "the worker that asks for it comes next")]
     pub(super) fn judge_refused(
         &self,
         bad: &Bad<'_>,

@@ -9,10 +9,13 @@
 //!            Confirmed ◀───┘
 //! ```
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender, TryRecvError};
 
+use super::invalid::{Bad, DeadLetter, Invalid};
 use super::part::Part;
 use crate::broker::{Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::{Error, Kind};
@@ -47,6 +50,9 @@ pub(super) struct Worker {
     delivery: Box<dyn Delivery>,
     run_end: RunEnd,
     window: Window<Part>,
+    invalid: Arc<Invalid>,
+    /// What became of refused messages that are in the window: nothing is published, or a dead letter.
+    refused: BTreeMap<u64, Option<DeadLetter>>,
     limits: Limits,
     /// The connection is gone, and there was nothing to send again: the next part connects.
     is_lost: bool,
@@ -75,6 +81,7 @@ impl Worker {
         events: Sender<Event>,
         delivery: Box<dyn Delivery>,
         run_end: RunEnd,
+        invalid: Arc<Invalid>,
         settings: &Settings,
     ) -> Self {
         Self {
@@ -84,6 +91,8 @@ impl Worker {
             delivery,
             run_end,
             window: Window::new(settings.max_in_flight, settings.max_in_flight_bytes),
+            invalid,
+            refused: BTreeMap::new(),
             limits: Limits {
                 max_payload_bytes: 0,
                 headers: false,
@@ -187,11 +196,11 @@ impl Worker {
             match notice {
                 Notice::Confirmed(ordinal) => self.confirm(ordinal),
                 Notice::Lost => self.lose()?,
-                Notice::Refused { ordinal, reason } => {
-                    let what = format!("the NATS server refuses a message: {reason}");
-                    let _ = ordinal;
-                    return Err(Error::new(Kind::Refused, what));
-                }
+                Notice::Refused { ordinal, reason } => match self.refuse(ordinal, reason) {
+                    Ok(()) => {}
+                    Err(Stop::Failed(error)) => return Err(error),
+                    Err(_) => self.reconnect()?,
+                },
             }
         }
         Ok(())
@@ -199,6 +208,9 @@ impl Worker {
 
     fn confirm(&mut self, ordinal: u64) {
         let confirmed = self.window.confirm(ordinal);
+        if !self.refused.is_empty() {
+            self.refused = self.refused.split_off(&(ordinal + 1));
+        }
         self.parts += confirmed.entries;
         self.untold += confirmed.messages;
         if confirmed.entries > 0 || self.told_at.elapsed() >= TELL_INTERVAL {
@@ -254,29 +266,65 @@ impl Worker {
         Ok(())
     }
 
-    /// Publishes a message of the window.
-    ///
-    /// The flow has held its size against the limit of the first server; the limit here is for one that came
-    /// later and takes less.
+    /// Publishes a message of the window, or the dead letter in its place.
     fn publish(&mut self, ordinal: u64) -> Result<(), Stop> {
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
-        let (route, payload) = part.record(place);
-        if route.message_bytes(payload.len()) > self.limits.max_payload_bytes {
-            let what = format!(
-                "a message for '{}' is larger than the {} bytes that the server takes now",
-                route.subject, self.limits.max_payload_bytes
-            );
-            return Err(Stop::Failed(Error::new(Kind::Refused, what)));
-        }
-        match self.delivery.publish(ordinal, route, payload) {
-            Err(Stop::Refused(reason)) => {
-                let what = format!("a message for '{}' cannot be published", route.subject);
-                Err(Stop::Failed(Error::new(Kind::Refused, what).cause(reason)))
+        let (mut route, mut payload) = part.record(place);
+        if !self.refused.is_empty() {
+            match self.refused.get(&ordinal) {
+                None => {}
+                Some(None) => {
+                    self.delivery.give_up(ordinal);
+                    return Ok(());
+                }
+                Some(Some(letter)) => {
+                    route = &letter.route;
+                    payload = if letter.has_record { payload } else { b"" };
+                }
             }
+        }
+        // The flow has held the size against the limit of the first server; this is for one that came later
+        // and takes less.
+        let outcome = if route.message_bytes(payload.len()) > self.limits.max_payload_bytes {
+            Err(Stop::Refused(format!(
+                "a message is larger than the {} bytes that the server takes now",
+                self.limits.max_payload_bytes
+            )))
+        } else {
+            self.delivery.publish(ordinal, route, payload)
+        };
+        match outcome {
+            Err(Stop::Refused(reason)) => self.refuse(ordinal, reason),
             outcome => outcome,
         }
+    }
+
+    /// A message will not be taken as it is: the run fails, or nothing or a dead letter is published in its
+    /// place.
+    fn refuse(&mut self, ordinal: u64, reason: String) -> Result<(), Stop> {
+        let Some((part, place)) = self.window.get(ordinal) else {
+            return Ok(());
+        };
+        let (mut route, payload) = part.record(place);
+        if let Some(Some(letter)) = self.refused.get(&ordinal) {
+            route = &letter.route;
+        }
+        let bad = Bad {
+            origin: &route.origin,
+            place: part.place(place),
+            bytes: payload.len(),
+            error: Error::new(Kind::Refused, reason)
+                .line(part.place(place).line)
+                .stream(&*route.origin.stream),
+        };
+        let letter = self
+            .invalid
+            .judge_refused(&bad, self.limits)
+            .map_err(Stop::Failed)?;
+        self.refused.insert(ordinal, letter);
+        self.publish(ordinal)
     }
 
     fn tell(&self, event: Event) {

@@ -1,6 +1,9 @@
 //! [`Origin`]: what all messages of a Singer stream have in common, and one subject filter that covers them.
 
+use std::collections::BTreeSet;
+
 use super::template::{Part, Template};
+use crate::settings::Settings;
 
 /// What all messages of a Singer stream have in common.
 #[derive(Debug, PartialEq, Eq)]
@@ -8,13 +11,11 @@ pub(crate) struct Origin {
     /// The Singer stream's name.
     pub(crate) stream: Box<str>,
     /// Covers every subject of the stream: `*` stands for each token to which a record contributes.
-    #[allow(dead_code, reason = "the delivery that asks for it comes next")]
     pub(crate) filter: Box<str>,
 }
 
 impl Origin {
     /// Whether the filter is the one subject that the stream's messages have.
-    #[allow(dead_code, reason = "the delivery that asks for it comes next")]
     pub(crate) fn is_literal(&self) -> bool {
         self.filter.split('.').all(|token| token != "*")
     }
@@ -41,6 +42,41 @@ pub(super) fn filter(template: &Template, stream: &str, keys: usize) -> String {
     }
     filter.end_token();
     filter.text
+}
+
+/// Subject filters that cover what the templates of the settings make of any stream, as far as they begin with
+/// whole literal tokens; none if one of them does not. They do not overlap.
+///
+/// The templates are legal, since `Routes::compile` took them.
+pub(crate) fn root_filters(settings: &Settings) -> Vec<String> {
+    let texts = settings.subjects.iter().map(|(_, text)| text);
+    let mut roots = BTreeSet::new();
+    for text in texts.chain([&settings.subject]) {
+        let Ok(template) = Template::parse(text, &settings.queue_prefix) else {
+            return Vec::new();
+        };
+        let literal = template.literal_start();
+        if matches!(template.parts(), [Part::Text(_)]) {
+            roots.insert(literal.to_owned());
+        } else if let Some(dot) = literal.rfind('.') {
+            roots.insert(format!("{}>", &literal[..=dot]));
+        } else {
+            return Vec::new();
+        }
+    }
+    let is_covered = |root: &String| {
+        let mut others = roots.iter().filter(|other| *other != root);
+        others.any(|other| {
+            other
+                .strip_suffix('>')
+                .is_some_and(|start| root.starts_with(start))
+        })
+    };
+    roots
+        .iter()
+        .filter(|root| !is_covered(root))
+        .cloned()
+        .collect()
 }
 
 /// A filter that is being written. A token is made a `*` as a whole.
@@ -190,5 +226,26 @@ mod tests {
             }
         }
         assert!(matched > 5_000, "{matched}");
+    }
+
+    #[test]
+    fn roots_cover_what_templates_can_make() {
+        #[track_caller]
+        fn check(settings: &str, expected: &[&str]) {
+            let settings = Settings::from_json(settings).unwrap();
+            assert_eq!(root_filters(&settings), expected);
+        }
+        check("{}", &[]);
+        check(r#"{"queue_prefix":"raw."}"#, &["raw.>"]);
+        check(r#"{"queue_prefix":"raw_"}"#, &[]);
+        check(r#"{"subject":"a.b.x-{stream}.{key}"}"#, &["a.b.>"]);
+        check(
+            r#"{"subject":"a.{stream}","subjects":{"x":"a.b.{stream}","y":"c.d","z*":"e.{stream}"}}"#,
+            &["a.>", "c.d", "e.>"],
+        );
+        check(
+            r#"{"subject":"a.{stream}","subjects":{"x":"{stream}"}}"#,
+            &[],
+        );
     }
 }

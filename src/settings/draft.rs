@@ -5,11 +5,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::address::{ServerAddress, parse_servers};
 use super::kind::type_name;
-use super::{DeliveryKind, LogFormat, OnInvalidRecord, Settings, SubjectInvalid};
+use super::{
+    DeliveryKind, Ingest, LogFormat, MessageId, OnInvalidRecord, Settings, SubjectInvalid,
+};
 
 /// What has been set so far. A row of the table sets exactly one field of it, or none.
 #[derive(Debug, Default)]
@@ -26,9 +28,16 @@ pub(crate) struct Draft {
     pub(super) subject_invalid: Option<SubjectInvalid>,
     pub(super) headers: Option<Vec<(String, String)>>,
     pub(super) delivery: Option<DeliveryKind>,
+    pub(super) ingest: Option<Ingest>,
+    pub(super) message_id: Option<MessageId>,
+    pub(super) jetstream_stream: Option<String>,
+    pub(super) jetstream_create: Option<Map<String, Value>>,
+    pub(super) jetstream_domain: Option<String>,
     pub(super) jetstream_api_prefix: Option<String>,
+    pub(super) inbox_prefix: Option<String>,
     pub(super) kv_bucket: Option<String>,
     pub(super) kv_key: Option<String>,
+    pub(super) kv_create: Option<Map<String, Value>>,
     pub(super) kv_deletes: Option<bool>,
     pub(super) on_invalid_record: Option<OnInvalidRecord>,
     pub(super) dead_letter_subject: Option<String>,
@@ -75,9 +84,16 @@ impl Draft {
             subject_invalid,
             headers,
             delivery,
+            ingest,
+            message_id,
+            jetstream_stream,
+            jetstream_create,
+            jetstream_domain,
             jetstream_api_prefix,
+            inbox_prefix,
             kv_bucket,
             kv_key,
+            kv_create,
             kv_deletes,
             on_invalid_record,
             dead_letter_subject,
@@ -109,9 +125,20 @@ impl Draft {
             subject_invalid: filled(subject_invalid),
             headers: headers.unwrap_or_default(),
             delivery: filled(delivery),
-            jetstream_api_prefix: jetstream_api_prefix.unwrap_or_else(|| "$JS.API".to_owned()),
+            ingest: filled(ingest),
+            message_id: filled(message_id),
+            jetstream_stream,
+            jetstream_create,
+            jetstream_api_prefix: match (jetstream_api_prefix, &jetstream_domain) {
+                (Some(prefix), _) => prefix,
+                (None, Some(domain)) => format!("$JS.{domain}.API"),
+                (None, None) => "$JS.API".to_owned(),
+            },
+            jetstream_domain,
+            inbox_prefix: filled(inbox_prefix),
             kv_bucket,
             kv_key: filled(kv_key),
+            kv_create,
             kv_deletes: filled(kv_deletes),
             on_invalid_record: filled(on_invalid_record),
             dead_letter_subject,
@@ -223,6 +250,26 @@ pub(super) fn delivery(value: &Value) -> DeliveryKind {
         Some("kv") => DeliveryKind::Kv,
         _ => DeliveryKind::Auto,
     }
+}
+
+pub(super) fn ingest(value: &Value) -> Ingest {
+    match value.as_str() {
+        Some("pipelined") => Ingest::Pipelined,
+        Some("fast") => Ingest::Fast,
+        _ => Ingest::Auto,
+    }
+}
+
+pub(super) fn message_id(value: &Value) -> MessageId {
+    match value.as_str() {
+        Some("run") => MessageId::Run,
+        Some("content") => MessageId::Content,
+        _ => MessageId::None,
+    }
+}
+
+pub(super) fn object(value: &Value) -> Map<String, Value> {
+    value.as_object().expect(CHECKED).clone()
 }
 
 pub(super) fn on_invalid_record(value: &Value) -> OnInvalidRecord {

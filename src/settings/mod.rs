@@ -5,6 +5,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use self::address::ServerAddress;
 use crate::error::Error;
 
@@ -39,6 +41,27 @@ pub(crate) enum DeliveryKind {
     JetStream,
     /// As values of keys in a bucket.
     Kv,
+}
+
+/// How a JetStream stream is fed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ingest {
+    /// By fast ingest where the stream allows it.
+    Auto,
+    /// Message by message.
+    Pipelined,
+    Fast,
+}
+
+/// What the `Nats-Msg-Id` of a message is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageId {
+    /// There is none.
+    None,
+    /// The run and the message's place in it.
+    Run,
+    /// A hash of stream, subject and payload.
+    Content,
 }
 
 /// What happens to a record that cannot be published as it is.
@@ -78,12 +101,23 @@ pub struct Settings {
     /// Header name and template, in the order given.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) delivery: DeliveryKind,
+    pub(crate) ingest: Ingest,
+    pub(crate) message_id: MessageId,
+    /// The JetStream stream that must capture every subject.
+    pub(crate) jetstream_stream: Option<String>,
+    /// The configuration that it is made with where it is missing.
+    pub(crate) jetstream_create: Option<Map<String, Value>>,
+    pub(crate) jetstream_domain: Option<String>,
     /// `$JS.API` unless a domain or another prefix is set.
     pub(crate) jetstream_api_prefix: String,
+    /// Where answers are awaited, without a dot at the end.
+    pub(crate) inbox_prefix: String,
     /// Set where the delivery is `Kv`.
     pub(crate) kv_bucket: Option<String>,
     /// The template of a record's key in the bucket.
     pub(crate) kv_key: String,
+    /// The configuration that the bucket is made with where it is missing.
+    pub(crate) kv_create: Option<Map<String, Value>>,
     /// Whether a record whose `_sdc_deleted_at` is set becomes a delete marker.
     pub(crate) kv_deletes: bool,
     pub(crate) on_invalid_record: OnInvalidRecord,

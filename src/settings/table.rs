@@ -5,8 +5,8 @@
 //! order, as `--about` prints them.
 
 use super::draft::{
-    boolean, count, delivery, log_format, on_invalid_record, parse_batch_config, parse_texts,
-    seconds, servers, store, subject_invalid, text,
+    boolean, count, delivery, ingest, log_format, message_id, object, on_invalid_record,
+    parse_batch_config, parse_texts, seconds, servers, store, subject_invalid, text,
 };
 use super::kind::ValueKind;
 use super::object_schemas;
@@ -284,11 +284,65 @@ pub(crate) const TABLE: &[Setting] = &[
         ..Setting::PLAIN
     },
     Setting {
+        key: "ingest",
+        group: Group::Delivery,
+        kind: ValueKind::Options(&["auto", "pipelined", "fast"]),
+        default: Some(r#""auto""#),
+        help: "How a JetStream stream is fed: message by message, by fast ingest (nats-server 2.14, streams with `allow_batched`), or as the stream allows.",
+        set: |draft, value| store(&mut draft.ingest, ingest(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "message_id",
+        group: Group::Delivery,
+        kind: ValueKind::Options(&["none", "run", "content"]),
+        default: Some(r#""none""#),
+        help: "The `Nats-Msg-Id` of JetStream messages: run drops what is sent again after a break, content (a hash of stream, subject and payload) also what another run sends again, within the stream's duplicate window.",
+        set: |draft, value| store(&mut draft.message_id, message_id(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "jetstream_stream",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        help: "The JetStream stream that must capture every subject.",
+        example: Some(r#""RAW""#),
+        set: |draft, value| store(&mut draft.jetstream_stream, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "jetstream_create",
+        group: Group::Delivery,
+        kind: ValueKind::Object,
+        help: "The configuration with which that stream is made if it is missing; `{}` stands for sensible defaults. A stream that exists is never changed.",
+        example: Some(r#"{"subjects": ["raw.>"], "num_replicas": 3}"#),
+        schema: Some(object_schemas::ANY_OBJECT),
+        set: |draft, value| store(&mut draft.jetstream_create, object(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "jetstream_domain",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        help: "The JetStream domain.",
+        set: |draft, value| store(&mut draft.jetstream_domain, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
         key: "jetstream_api_prefix",
         group: Group::Delivery,
         kind: ValueKind::String,
         help: "The prefix of the JetStream API's subjects.",
         set: |draft, value| store(&mut draft.jetstream_api_prefix, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "inbox_prefix",
+        group: Group::Delivery,
+        kind: ValueKind::String,
+        default: Some(r#""_INBOX""#),
+        help: "The prefix of the subjects on which answers are awaited.",
+        set: |draft, value| store(&mut draft.inbox_prefix, text(value)),
         ..Setting::PLAIN
     },
     Setting {
@@ -306,6 +360,16 @@ pub(crate) const TABLE: &[Setting] = &[
         default: Some(r#""{stream}.{key}""#),
         help: "The template of a record's key in the bucket.",
         set: |draft, value| store(&mut draft.kv_key, text(value)),
+        ..Setting::PLAIN
+    },
+    Setting {
+        key: "kv_create",
+        group: Group::Delivery,
+        kind: ValueKind::Object,
+        help: "The configuration with which the bucket is made if it is missing; `{}` stands for sensible defaults. A bucket that exists is never changed.",
+        example: Some(r#"{"history": 5, "ttl": "24h"}"#),
+        schema: Some(object_schemas::ANY_OBJECT),
+        set: |draft, value| store(&mut draft.kv_create, object(value)),
         ..Setting::PLAIN
     },
     Setting {

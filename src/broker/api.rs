@@ -1,0 +1,97 @@
+//! Questions to the JetStream API over a connection: raw JSON in, raw JSON out. What an answer means is not known
+//! here.
+//!
+//! Every question has an inbox of its own and is followed by a flush, since the crate's own flush timer is the
+//! round trip otherwise (spec nats.md, 0.5). A denial of its subject is an answer too, and no error of the
+//! connection.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, select};
+use serde_json::Value;
+
+use super::RunEnd;
+use super::client::{Denied, Generation, Lost, reply_status};
+use super::unique::unique_token;
+
+/// How long the server may take for one answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+/// How often a wait looks whether the connection is still there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// What comes of a question.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// What the API says, which may be an error.
+    Json(Value),
+    /// There is no JetStream, or none that can answer now.
+    NoResponders,
+    /// The account may not ask this, or not subscribe to answers.
+    Denied,
+    /// Nothing came in time.
+    Silent,
+}
+
+/// The API as one worker asks it.
+#[derive(Clone, Copy)]
+pub(super) struct Api<'a> {
+    pub(super) generation: &'a Generation,
+    /// `$JS.API`, or another prefix for a domain or an import.
+    pub(super) prefix: &'a str,
+    pub(super) inbox_prefix: &'a str,
+    pub(super) run_end: &'a RunEnd,
+}
+
+impl Api<'_> {
+    /// Asks `<prefix>.<verb>`. The verb may hold the name of a stream, which must have been checked.
+    pub(super) fn ask(&self, verb: &str, body: &Value) -> Result<Reply, Lost> {
+        let subject = format!("{}.{verb}", self.prefix);
+        let inbox_subject = format!("{}.{}", self.inbox_prefix, unique_token());
+        let (denied, denials) = crossbeam_channel::unbounded();
+        let body = if body.is_null() {
+            String::new()
+        } else {
+            body.to_string()
+        };
+        self.generation.allow_denial(&subject, denied.clone());
+        self.generation.allow_denial(&inbox_subject, denied);
+        let outcome = self.exchange(&subject, &inbox_subject, &body, &denials);
+        self.generation.require(&subject);
+        self.generation.require(&inbox_subject);
+        outcome
+    }
+
+    fn exchange(
+        &self,
+        subject: &str,
+        inbox_subject: &str,
+        body: &str,
+        denials: &Receiver<Denied>,
+    ) -> Result<Reply, Lost> {
+        let inbox = self.generation.subscribe(inbox_subject)?;
+        self.generation
+            .publish(subject, Some(inbox_subject), None, body.as_bytes())?;
+        let (flushed, _) = crossbeam_channel::unbounded();
+        self.generation.flush(0, flushed);
+        let deadline = Instant::now() + TIMEOUT;
+        while Instant::now() < deadline && !self.generation.is_lost() {
+            select! {
+                recv(inbox.replies()) -> reply => {
+                    let Ok(reply) = reply else { return Err(Lost) };
+                    if reply.data.is_empty() && reply_status(&reply).is_some() {
+                        return Ok(Reply::NoResponders);
+                    }
+                    // Something that is no JSON was not said by the API.
+                    return Ok(serde_json::from_slice(&reply.data).map_or(Reply::Silent, Reply::Json));
+                }
+                recv(denials) -> _ => return Ok(Reply::Denied),
+                recv(self.run_end) -> _ => return Err(Lost),
+                default(LOOK_INTERVAL) => {}
+            }
+        }
+        if self.generation.is_lost() {
+            return Err(Lost);
+        }
+        Ok(Reply::Silent)
+    }
+}

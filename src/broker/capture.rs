@@ -1,0 +1,279 @@
+//! [`Capture`]: where a message goes. It asks which JetStream stream captures the subjects of a Singer stream.
+//!
+//! It asks once for each Singer stream and connection, and not for each subject: a filter that covers all subjects
+//! of the Singer stream is asked for, and where subjects come from records they are held against the filters of
+//! the JetStream streams that were found. What is made at the server later is not seen before the next connection.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use log::Level;
+
+use super::api::Api;
+use super::filter::{captures, covers, overlaps};
+use super::js_config::StreamInfo;
+use super::js_streams::{JsStreams, Wanted};
+use super::{Common, Stop};
+use crate::error::{Error, Kind};
+use crate::route::Route;
+use crate::route::origin::Origin;
+use crate::settings::{DeliveryKind, Ingest};
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    Core,
+    /// A JetStream stream, by its place among those that are known.
+    Stream(usize),
+}
+
+/// Where the messages of a Singer stream go.
+#[derive(Clone, Debug)]
+enum Plan {
+    All(Destination),
+    /// Each subject is held against the filters of these streams.
+    BySubject(Vec<usize>),
+}
+
+/// What was found out over one connection.
+pub(super) struct Capture {
+    common: Arc<Common>,
+    js_streams: JsStreams,
+    /// By filter.
+    plans: HashMap<Box<str>, Plan>,
+    /// The last answer, since records of one stream come in runs.
+    last: Option<(Arc<Origin>, Destination)>,
+    /// There is no JetStream here for us.
+    is_core_only: bool,
+}
+
+impl Capture {
+    pub(super) fn new(common: Arc<Common>) -> Self {
+        Self {
+            js_streams: JsStreams::new(Arc::clone(&common)),
+            common,
+            plans: HashMap::new(),
+            last: None,
+            is_core_only: false,
+        }
+    }
+
+    /// Forgets everything: the connection is a new one, and maybe the server.
+    pub(super) fn reset(&mut self) {
+        self.js_streams.clear();
+        self.plans.clear();
+        self.last = None;
+        self.is_core_only = false;
+    }
+
+    pub(super) fn js_streams(&self) -> &JsStreams {
+        &self.js_streams
+    }
+
+    /// Where this message goes.
+    ///
+    /// Fails where the settings and what the server has do not go together, and where it does not answer.
+    pub(super) fn find(&mut self, route: &Route, api: &Api<'_>) -> Result<Destination, Stop> {
+        if let Some((origin, destination)) = &self.last
+            && Arc::ptr_eq(origin, &route.origin)
+        {
+            return Ok(*destination);
+        }
+        let origin = &route.origin;
+        if !self.plans.contains_key(&origin.filter) {
+            let plan = self.make_plan(origin, api)?;
+            self.tell_choice(origin, &plan)?;
+            self.plans.insert(origin.filter.clone(), plan);
+        }
+        let subject = route.subject.as_str();
+        match &self.plans[&origin.filter] {
+            Plan::All(destination) => {
+                self.last = Some((Arc::clone(origin), *destination));
+                Ok(*destination)
+            }
+            Plan::BySubject(places) => {
+                let takes = |place: &&usize| {
+                    let mut filters = self.js_streams.get(**place).subjects.iter();
+                    filters.any(|filter| captures(filter, subject))
+                };
+                let found = places
+                    .iter()
+                    .find(takes)
+                    .map(|place| self.destination(*place));
+                let found = found.unwrap_or(Destination::Core);
+                self.check(found, origin, subject)?;
+                Ok(found)
+            }
+        }
+    }
+
+    fn make_plan(&mut self, origin: &Origin, api: &Api<'_>) -> Result<Plan, Stop> {
+        let common = Arc::clone(&self.common);
+        let settings = &common.settings;
+        if settings.dead_letter_subject.as_deref() == Some(&*origin.filter) {
+            // Wherever it is captured: the settings of a stream or a bucket are about records.
+            let places = self.streams_over(origin, api)?;
+            return Ok(self.plan_over(&places, origin));
+        }
+        if let Some(bucket) = settings.kv_bucket.as_deref() {
+            let wanted = settings
+                .kv_create
+                .as_ref()
+                .map_or(Wanted::Nothing, Wanted::Bucket);
+            let place = self
+                .js_streams
+                .named(&format!("KV_{bucket}"), wanted, api)?;
+            return Ok(Plan::All(self.destination(place)));
+        }
+        let plan = if let Some(name) = settings.jetstream_stream.as_deref() {
+            let wanted = settings
+                .jetstream_create
+                .as_ref()
+                .map_or(Wanted::Nothing, Wanted::Stream);
+            let place = self.js_streams.named(name, wanted, api)?;
+            let mut filters = self.js_streams.get(place).subjects.iter();
+            if !filters.any(|filter| overlaps(filter, &origin.filter)) {
+                return Err(self.uncaptured(origin, &origin.filter));
+            }
+            self.plan_over(&[place], origin)
+        } else {
+            let places = self.streams_over(origin, api)?;
+            self.plan_over(&places, origin)
+        };
+        if let Plan::All(destination) = plan {
+            self.check(destination, origin, &origin.filter)?;
+        }
+        Ok(plan)
+    }
+
+    fn plan_over(&self, places: &[usize], origin: &Origin) -> Plan {
+        let takes_all = |place: usize| {
+            let mut filters = self.js_streams.get(place).subjects.iter();
+            filters.any(|filter| covers(filter, &origin.filter))
+        };
+        match places {
+            [] => Plan::All(Destination::Core),
+            [place] if takes_all(*place) => Plan::All(self.destination(*place)),
+            _ => Plan::BySubject(places.to_vec()),
+        }
+    }
+
+    /// A stream that acknowledges nothing can be fed on core NATS only.
+    fn destination(&self, place: usize) -> Destination {
+        if self.js_streams.get(place).no_ack {
+            Destination::Core
+        } else {
+            Destination::Stream(place)
+        }
+    }
+
+    /// The streams that capture some of the Singer stream's subjects.
+    fn streams_over(&mut self, origin: &Origin, api: &Api<'_>) -> Result<Vec<usize>, Stop> {
+        if self.is_core_only {
+            return Ok(Vec::new());
+        }
+        // No two streams of an account capture the same subject, so one that takes all settles it.
+        let takes_all = |known: &StreamInfo| {
+            let mut filters = known.subjects.iter();
+            filters.any(|filter| covers(filter, &origin.filter))
+        };
+        if let Some(place) = self.js_streams.position(takes_all) {
+            return Ok(vec![place]);
+        }
+        let names = match self.js_streams.names(&origin.filter, api)? {
+            Ok(names) => names,
+            Err(why) => {
+                self.is_core_only = true;
+                let line = format!("messages go out on core NATS: {why}");
+                self.common.told.once(Level::Info, &line);
+                return Ok(Vec::new());
+            }
+        };
+        let mut places = Vec::new();
+        for name in names {
+            places.push(self.js_streams.found_by(&name, &origin.filter, api)?);
+        }
+        Ok(places)
+    }
+
+    /// Whether a message may go there by the setting `delivery`.
+    fn check(&self, found: Destination, origin: &Origin, subject: &str) -> Result<(), Stop> {
+        match (self.common.settings.delivery, found) {
+            (DeliveryKind::JetStream, Destination::Core) => Err(self.uncaptured(origin, subject)),
+            (DeliveryKind::Core, Destination::Stream(place)) => {
+                let what = format!(
+                    "JetStream stream '{}' captures '{subject}', and drops messages under load that are not to be \
+                     acknowledged; set delivery to auto or jetstream",
+                    self.js_streams.get(place).name
+                );
+                Err(failed(what, origin))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn uncaptured(&self, origin: &Origin, subject: &str) -> Stop {
+        let what = match &self.common.settings.jetstream_stream {
+            Some(name) => format!("JetStream stream '{name}' does not capture '{subject}'"),
+            None => format!("no JetStream stream captures '{subject}', and delivery is jetstream"),
+        };
+        failed(what, origin)
+    }
+
+    /// Whether a JetStream stream is fed by fast ingest. Fails if it cannot be and must.
+    pub(super) fn feeds_fast(&self, place: usize) -> Result<bool, Stop> {
+        let js_stream = self.js_streams.get(place);
+        match self.common.settings.ingest {
+            Ingest::Pipelined => Ok(false),
+            Ingest::Auto => Ok(js_stream.allow_batched),
+            Ingest::Fast if js_stream.allow_batched => Ok(true),
+            Ingest::Fast => {
+                let what = format!(
+                    "JetStream stream '{}' does not allow fast ingest (allow_batched, from nats-server 2.14 on); set \
+                     ingest to auto, or have the stream changed",
+                    js_stream.name
+                );
+                Err(Stop::Failed(Error::new(Kind::Refused, what)))
+            }
+        }
+    }
+
+    fn tell_choice(&self, origin: &Origin, plan: &Plan) -> Result<(), Stop> {
+        let described = match plan {
+            Plan::All(destination) => self.describe(*destination)?,
+            Plan::BySubject(places) => {
+                let mut parts = Vec::new();
+                for place in places {
+                    parts.push(self.describe(self.destination(*place))?);
+                }
+                parts.push("or core NATS where that captures nothing".to_owned());
+                parts.join(", ")
+            }
+        };
+        let line = format!(
+            "stream '{}' goes to '{}': {described}",
+            origin.stream, origin.filter
+        );
+        self.common.told.once(Level::Info, &line);
+        Ok(())
+    }
+
+    fn describe(&self, destination: Destination) -> Result<String, Stop> {
+        Ok(match destination {
+            Destination::Core => "core NATS".to_owned(),
+            Destination::Stream(place) => {
+                let name = &self.js_streams.get(place).name;
+                let feed = if self.feeds_fast(place)? {
+                    "fast ingest"
+                } else {
+                    "pipelined"
+                };
+                format!("JetStream stream '{name}', {feed}")
+            }
+        })
+    }
+}
+
+fn failed(what: String, origin: &Origin) -> Stop {
+    Stop::Failed(Error::new(Kind::Refused, what).stream(&*origin.stream))
+}

@@ -1,0 +1,231 @@
+//! A [`Batch`]: fast ingest, the way of feeding a JetStream stream that is acknowledged in groups (nats-server
+//! 2.14, streams with `allow_batched`). Pure: it counts, and says what is to be done.
+//!
+//! The control data of a message stand in its reply subject (spec nats.md, 1c):
+//! `<inbox>.<batch>.<flow>.fail.<sequence>.<operation>.$FI`. A message that is missing ends the batch, so what is
+//! stored is always a prefix of what was sent, in order. A flow answer confirms all up to its sequence, but never
+//! the tail behind the last multiple of the flow: to have that confirmed, the batch is ended and another one
+//! begun with the next message.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use super::answer::Answer;
+
+/// Messages between two flow answers. The server allows at most 500 to a publisher that is alone.
+const FLOW: u64 = 500;
+/// Flow answers that may be outstanding.
+const OUTSTANDING: u64 = 4;
+/// A batch into which nothing more comes is ended after this time, so that its tail is confirmed.
+const QUIET: Duration = Duration::from_millis(100);
+/// Silence after which the server is asked for its last flow answer again; it forgets a batch after ten seconds.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+
+/// The last token of a reply subject that makes its message part of a batch.
+const SUFFIX: &str = "$FI";
+
+/// What a message does to its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    Start = 0,
+    Append = 1,
+    /// Ends the batch; the message itself is not stored.
+    End = 3,
+    /// Asks for the last flow answer again; the message itself is not stored.
+    Ping = 4,
+}
+
+/// A message of a batch: its number in it, and what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) sequence: u64,
+    pub(super) operation: Operation,
+}
+
+/// What an answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    /// The messages with tokens below this one are stored.
+    StoredBelow(u64),
+    /// The same, and the batch is over. Every message behind must be sent again, if there is one.
+    OverBelow(u64),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The next message starts a batch.
+    Closed,
+    /// The first message is sent, and the server has not yet said how fast it may go on.
+    Starting,
+    Open,
+    /// The end was asked for.
+    Ending,
+    /// The server has said that a message is missing or refused: it will say where the batch has ended.
+    Broken,
+}
+
+/// One batch after the other, for one JetStream stream.
+#[derive(Debug)]
+pub(super) struct Batch {
+    /// Makes the ids unique: the server knows a batch by its id alone, whoever sends it.
+    prefix: String,
+    number: u64,
+    state: State,
+    /// The token of the batch's first message.
+    first_token: u64,
+    sent: u64,
+    stored: u64,
+    flow: u64,
+    sent_at: Instant,
+    heard_at: Instant,
+}
+
+impl Batch {
+    /// `prefix` is one token of a subject and unique in the world, of at most 40 bytes.
+    pub(super) fn new(prefix: String, now: Instant) -> Self {
+        Self {
+            prefix,
+            number: 0,
+            state: State::Closed,
+            first_token: 0,
+            sent: 0,
+            stored: 0,
+            flow: FLOW,
+            sent_at: now,
+            heard_at: now,
+        }
+    }
+
+    /// Whether a message may be sent now.
+    pub(super) fn is_ready(&self) -> bool {
+        match self.state {
+            State::Closed => true,
+            State::Open => self.sent - self.stored < self.flow * OUTSTANDING,
+            State::Starting | State::Ending | State::Broken => false,
+        }
+    }
+
+    /// Whether a message may be sent only after an answer that the server gives at once.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Starting | State::Ending | State::Broken)
+    }
+
+    /// The step of the next message, which has this token.
+    pub(super) fn send(&mut self, token: u64, now: Instant) -> Step {
+        if self.state == State::Closed {
+            self.number += 1;
+            self.state = State::Starting;
+            self.first_token = token;
+            self.sent = 0;
+            self.stored = 0;
+            self.heard_at = now;
+        }
+        self.sent += 1;
+        self.sent_at = now;
+        let operation = match self.sent {
+            1 => Operation::Start,
+            _ => Operation::Append,
+        };
+        Step {
+            sequence: self.sent,
+            operation,
+        }
+    }
+
+    /// Ends the batch, if that is possible now.
+    pub(super) fn end(&mut self, now: Instant) -> Option<Step> {
+        if self.state != State::Open {
+            return None;
+        }
+        self.state = State::Ending;
+        self.heard_at = now;
+        Some(Step {
+            sequence: self.sent + 1,
+            operation: Operation::End,
+        })
+    }
+
+    /// What the time asks for.
+    pub(super) fn look_at_clock(&mut self, now: Instant) -> Option<Step> {
+        if self.state != State::Open {
+            return None;
+        }
+        if now >= self.sent_at + QUIET && self.is_ready() {
+            return self.end(now);
+        }
+        if self.stored < self.sent && now >= self.heard_at + PING_INTERVAL {
+            self.heard_at = now;
+            return Some(Step {
+                sequence: self.sent,
+                operation: Operation::Ping,
+            });
+        }
+        None
+    }
+
+    /// When [`Batch::look_at_clock`] has something to do.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.state {
+            State::Open if self.is_ready() => Some(self.sent_at + QUIET),
+            State::Open => Some(self.heard_at + PING_INTERVAL),
+            _ => None,
+        }
+    }
+
+    /// Whether the message with this token is the first of the batch.
+    pub(super) fn starts_with(&self, token: u64) -> bool {
+        self.state != State::Closed && token == self.first_token
+    }
+
+    /// Gives the batch up. The next message starts another one.
+    pub(super) fn abandon(&mut self) {
+        self.state = State::Closed;
+    }
+
+    /// Appends the rest of a reply subject, behind the inbox.
+    pub(super) fn write_reply(&self, step: Step, subject: &mut String) {
+        let Self { prefix, number, .. } = self;
+        let (sequence, operation) = (step.sequence, step.operation as u8);
+        write!(
+            subject,
+            "{prefix}-{number}.{FLOW}.fail.{sequence}.{operation}.{SUFFIX}"
+        )
+        .expect("writing to memory cannot fail");
+    }
+
+    /// The token of the message that an answer is for, by what stands behind the inbox in the reply subject.
+    /// `None` for the answers of a batch that is over.
+    pub(super) fn parse_reply(&self, rest: &str) -> Option<u64> {
+        let rest = rest.strip_prefix(&*self.prefix)?.strip_prefix('-')?;
+        let mut tokens = rest.split('.');
+        let number: u64 = tokens.next()?.parse().ok()?;
+        let sequence: u64 = tokens.nth(2)?.parse().ok()?;
+        let is_current = number == self.number && self.state != State::Closed;
+        (is_current && sequence > 0).then(|| self.first_token + sequence - 1)
+    }
+
+    /// Takes in an answer that is no error.
+    pub(super) fn take_answer(&mut self, answer: &Answer, now: Instant) -> Effect {
+        self.heard_at = now;
+        match answer {
+            Answer::Flow { sequence, messages } => {
+                self.flow = (*messages).max(1);
+                self.stored = self.stored.max((*sequence).min(self.sent));
+                if self.state == State::Starting {
+                    self.state = State::Open;
+                }
+                Effect::StoredBelow(self.first_token + self.stored)
+            }
+            Answer::Stored { count, .. } => {
+                self.state = State::Closed;
+                let count = count.unwrap_or(self.stored).min(self.sent);
+                Effect::OverBelow(self.first_token + count)
+            }
+            Answer::Gap | Answer::RefusedOfBatch { .. } | Answer::Refused(_) => {
+                self.state = State::Broken;
+                Effect::Nothing
+            }
+        }
+    }
+}

@@ -1,0 +1,444 @@
+//! An [`Outlet`]: one JetStream stream as one worker feeds it over one connection. It decides what may be sent,
+//! and what an answer or a silence means; it sends nothing itself.
+//!
+//! Whatever goes wrong for a while (the stream is full, has no leader, or says nothing) ends the same way: what is
+//! unconfirmed is to be sent again, after a pause that grows, and its first message alone until that one is
+//! confirmed. Other outlets go on meanwhile.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::answer::{Alike, Answer, parse_answer};
+use super::ingest::{Batch, Effect, Step};
+use super::js_config::StreamInfo;
+use super::js_error::{ApiError, Verdict};
+use super::ledger::{Again, Ledger};
+use crate::error::{Error, Kind};
+use crate::route::Route;
+
+/// Messages in flight to one stream. The server drops what goes beyond 100,000 for all publishers together.
+const MOST_IN_FLIGHT: usize = 16_384;
+const LEAST_IN_FLIGHT: usize = 64;
+/// The first silence that is taken for lost acknowledgements, and the longest: a server may only be slow, and
+/// what is sent again is more work for it.
+const ACK_TIMEOUT: Duration = Duration::from_secs(5);
+const LONGEST_ACK_TIMEOUT: Duration = Duration::from_secs(40);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// One stream's unconfirmed messages, and how they are fed to it.
+pub(super) struct Outlet {
+    pub(super) js_stream: Arc<StreamInfo>,
+    /// The stream's place among those that are known.
+    pub(super) place: usize,
+    ledger: Ledger,
+    feed: Feed,
+    /// With ids the server itself drops what it has.
+    again: Again,
+    paused_until: Option<Instant>,
+    pause: Duration,
+    ack_timeout: Duration,
+    /// When the stream was last heard of, or was sent something while nothing was outstanding.
+    heard_at: Instant,
+    alike: Alike,
+    /// Messages that the stream refuses for what they are, each with the reason.
+    refused: VecDeque<(u64, String)>,
+    /// The stream is to be looked at: it answered as one does that is gone.
+    pub(super) is_missing: bool,
+    last_route: Option<Arc<Route>>,
+    pub(super) duplicates: u64,
+}
+
+/// How a stream is fed.
+enum Feed {
+    /// Every message is acknowledged by itself.
+    Pipelined {
+        most_in_flight: usize,
+        /// After trouble: one message, until it is confirmed.
+        is_probing: bool,
+    },
+    Fast(Batch),
+}
+
+/// A message that only controls a batch, and the subject that it goes to.
+pub(super) struct Control {
+    pub(super) route: Arc<Route>,
+    pub(super) step: Step,
+}
+
+impl Outlet {
+    /// `batch` is the prefix of batch ids, which begins with the outlet's number, where the stream is fed by fast ingest.
+    pub(super) fn new(
+        js_stream: Arc<StreamInfo>,
+        place: usize,
+        batch: Option<String>,
+        again: Again,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            js_stream,
+            place,
+            ledger: Ledger::default(),
+            feed: match batch {
+                Some(prefix) => Feed::Fast(Batch::new(prefix, now)),
+                None => Feed::pipelined(),
+            },
+            again,
+            paused_until: None,
+            pause: FIRST_PAUSE,
+            ack_timeout: ACK_TIMEOUT,
+            heard_at: now,
+            alike: Alike::default(),
+            refused: VecDeque::new(),
+            is_missing: false,
+            last_route: None,
+            duplicates: 0,
+        }
+    }
+
+    /// Whether this message may be sent now; else it is to be pushed.
+    pub(super) fn takes(&self, ordinal: u64) -> bool {
+        self.ledger.is_next(ordinal) && self.is_ready()
+    }
+
+    /// Keeps a message until it is due.
+    pub(super) fn push(&mut self, ordinal: u64) {
+        self.ledger.push(ordinal);
+    }
+
+    /// The next message that may be sent.
+    pub(super) fn due(&mut self) -> Option<u64> {
+        if self.ledger.is_caught_up() || !self.is_ready() {
+            return None;
+        }
+        self.ledger.next()
+    }
+
+    fn is_ready(&self) -> bool {
+        if self
+            .paused_until
+            .is_some_and(|until| Instant::now() < until)
+        {
+            return false;
+        }
+        match &self.feed {
+            Feed::Pipelined {
+                is_probing: true, ..
+            } => self.ledger.in_flight() == 0,
+            Feed::Pipelined { most_in_flight, .. } => self.ledger.in_flight() < *most_in_flight,
+            Feed::Fast(batch) => batch.is_ready(),
+        }
+    }
+
+    /// Takes note of a message that is being sent, and appends the rest of its reply subject: what stands
+    /// behind the inbox. `index` is the outlet's own number.
+    pub(super) fn send(
+        &mut self,
+        index: usize,
+        ordinal: u64,
+        route: &Arc<Route>,
+        reply: &mut String,
+    ) {
+        if self.ledger.in_flight() == 0 {
+            self.heard_at = Instant::now();
+        }
+        let token = self.ledger.send(ordinal);
+        match &mut self.feed {
+            Feed::Pipelined { .. } => {
+                write!(reply, "{index}.{token}").expect("writing to memory cannot fail");
+            }
+            Feed::Fast(batch) => {
+                let step = batch.send(token, Instant::now());
+                batch.write_reply(step, reply);
+                self.last_route = Some(Arc::clone(route));
+            }
+        }
+    }
+
+    /// Whether a flush would make an answer come sooner that more messages wait for.
+    pub(super) fn wants_flush(&self) -> bool {
+        match &self.feed {
+            Feed::Pipelined { is_probing, .. } => *is_probing && self.ledger.in_flight() > 0,
+            Feed::Fast(batch) => batch.is_waiting(),
+        }
+    }
+
+    /// Nothing else comes for now: what is outstanding should be confirmed soon.
+    pub(super) fn finish(&mut self) -> Option<Control> {
+        let Feed::Fast(batch) = &mut self.feed else {
+            return None;
+        };
+        if !self.ledger.is_caught_up() {
+            return None;
+        }
+        let step = batch.end(Instant::now())?;
+        self.control(step)
+    }
+
+    /// Sees to what the time asks for.
+    pub(super) fn look_at_clock(&mut self) -> Option<Control> {
+        let now = Instant::now();
+        if self.is_outstanding() && now >= self.heard_at + self.ack_timeout {
+            log::info!(
+                "JetStream stream '{}' has acknowledged nothing for {} seconds; {} messages are sent again",
+                self.js_stream.name,
+                self.ack_timeout.as_secs(),
+                self.ledger.in_flight()
+            );
+            self.ack_timeout = (2 * self.ack_timeout).min(LONGEST_ACK_TIMEOUT);
+            self.is_missing = true;
+            self.start_over(now);
+        }
+        let Feed::Fast(batch) = &mut self.feed else {
+            return None;
+        };
+        let step = batch.look_at_clock(now)?;
+        self.control(step)
+    }
+
+    /// When [`Outlet::look_at_clock`] or [`Outlet::due`] has something to do that no answer announces.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        // Behind it, an answer decides.
+        let paused = self.paused_until.filter(|until| *until > Instant::now());
+        let silent = self
+            .is_outstanding()
+            .then(|| self.heard_at + self.ack_timeout);
+        let batch = match &self.feed {
+            Feed::Fast(batch) => batch.deadline(),
+            Feed::Pipelined { .. } => None,
+        };
+        [paused, silent, batch].into_iter().flatten().min()
+    }
+
+    fn is_outstanding(&self) -> bool {
+        let is_waiting = match &self.feed {
+            Feed::Fast(batch) => batch.is_waiting(),
+            Feed::Pipelined { .. } => false,
+        };
+        is_waiting || self.ledger.in_flight() > 0
+    }
+
+    fn control(&self, step: Step) -> Option<Control> {
+        let route = Arc::clone(self.last_route.as_ref()?);
+        Some(Control { route, step })
+    }
+
+    /// Appends the rest of a control message's reply subject.
+    pub(super) fn write_reply(&self, step: Step, reply: &mut String) {
+        if let Feed::Fast(batch) = &self.feed {
+            batch.write_reply(step, reply);
+        }
+    }
+
+    /// Takes in a reply. `rest` stands behind the inbox in the reply's subject.
+    ///
+    /// Fails with `Refused` or `Unavailable` where the stream will not take our messages.
+    pub(super) fn take_reply(
+        &mut self,
+        rest: &str,
+        status: Option<&str>,
+        payload: &[u8],
+    ) -> Result<(), Error> {
+        let token = match &self.feed {
+            Feed::Pipelined { .. } => {
+                (rest.split_once('.')).and_then(|(_, token)| token.parse().ok())
+            }
+            Feed::Fast(batch) => batch.parse_reply(rest),
+        };
+        // Of a batch that is over, or no token of ours. The end of a batch has the one behind its last message.
+        let Some(token) = token.filter(|token| *token <= self.ledger.next_token()) else {
+            return Ok(());
+        };
+        if matches!(self.feed, Feed::Pipelined { .. }) && self.alike.matches(payload) {
+            self.confirm(token);
+            return Ok(());
+        }
+        if payload.is_empty() && status.is_some() {
+            self.is_missing = true;
+            self.start_over(Instant::now());
+            return Ok(());
+        }
+        let Some(answer) = parse_answer(payload) else {
+            let what = format!(
+                "something other than JetStream answers the messages for stream '{}'",
+                self.js_stream.name
+            );
+            return Err(Error::new(Kind::Refused, what));
+        };
+        self.take_answer(token, &answer, payload)
+    }
+
+    fn take_answer(&mut self, token: u64, answer: &Answer, payload: &[u8]) -> Result<(), Error> {
+        if let Answer::Stored {
+            js_stream,
+            is_duplicate,
+            ..
+        } = answer
+        {
+            if *js_stream != *self.js_stream.name {
+                let what = format!(
+                    "JetStream stream '{js_stream}' has acknowledged a message for stream '{}'",
+                    self.js_stream.name
+                );
+                return Err(Error::new(Kind::Refused, what));
+            }
+            self.duplicates += u64::from(*is_duplicate);
+        }
+        match (&mut self.feed, answer) {
+            (Feed::Pipelined { .. }, Answer::Stored { is_duplicate, .. }) => {
+                if !is_duplicate {
+                    self.alike.learn(payload);
+                }
+                self.confirm(token);
+                Ok(())
+            }
+            (Feed::Fast(batch), answer) => {
+                let effect = batch.take_answer(answer, Instant::now());
+                self.apply(effect);
+                match answer {
+                    Answer::Refused(error) => self.take_error(token, error),
+                    Answer::RefusedOfBatch { error, .. } => self.take_error(token, error),
+                    _ => Ok(()),
+                }
+            }
+            (Feed::Pipelined { .. }, Answer::Refused(error)) => self.take_error(token, error),
+            // An answer of fast ingest to a message that asked for none.
+            (Feed::Pipelined { .. }, _) => Ok(()),
+        }
+    }
+
+    fn confirm(&mut self, token: u64) {
+        if self.ledger.settle(token).is_some() {
+            self.note_progress();
+        }
+        if let Feed::Pipelined {
+            most_in_flight,
+            is_probing,
+        } = &mut self.feed
+        {
+            *is_probing = false;
+            *most_in_flight = (*most_in_flight + 1).min(MOST_IN_FLIGHT);
+        }
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Nothing => {}
+            Effect::StoredBelow(token) => {
+                self.ledger.settle_below(token);
+                self.note_progress();
+            }
+            Effect::OverBelow(token) => {
+                self.ledger.settle_below(token);
+                self.note_progress();
+                // What the batch did not take is sent again in another one.
+                self.ledger.rewind(self.again);
+            }
+        }
+    }
+
+    fn note_progress(&mut self) {
+        self.heard_at = Instant::now();
+        self.ack_timeout = ACK_TIMEOUT;
+        self.pause = FIRST_PAUSE;
+    }
+
+    fn take_error(&mut self, token: u64, error: &ApiError) -> Result<(), Error> {
+        match error.verdict() {
+            Verdict::BadRecord => {
+                let is_first = self.is_first_of_batch(token);
+                if let Some(ordinal) = self.ledger.settle(token) {
+                    self.refused.push_back((ordinal, error.to_string()));
+                }
+                self.heard_at = Instant::now();
+                if is_first {
+                    self.start_over(Instant::now());
+                }
+                Ok(())
+            }
+            Verdict::NoBatch => {
+                self.start_over(Instant::now());
+                Ok(())
+            }
+            Verdict::NoBatches => {
+                log::warn!(
+                    "JetStream stream '{}' takes no fast ingest now, and is fed message by message: {error}",
+                    self.js_stream.name
+                );
+                self.start_over(Instant::now());
+                self.feed = Feed::pipelined();
+                Ok(())
+            }
+            Verdict::Retry | Verdict::SlowDown => {
+                log::debug!("JetStream stream '{}': {error}", self.js_stream.name);
+                if let Feed::Pipelined { most_in_flight, .. } = &mut self.feed {
+                    *most_in_flight = (*most_in_flight / 2).max(LEAST_IN_FLIGHT);
+                    self.start_over(Instant::now());
+                } else if self.is_first_of_batch(token) {
+                    self.start_over(Instant::now());
+                } else {
+                    // The server will say where the batch has ended.
+                    self.start_pause(Instant::now());
+                }
+                Ok(())
+            }
+            Verdict::Fail(kind) => {
+                let what = format!(
+                    "JetStream stream '{}' refuses a message",
+                    self.js_stream.name
+                );
+                Err(Error::new(kind, what).cause(error))
+            }
+        }
+    }
+
+    /// Everything unconfirmed is sent again after a pause, the first message alone.
+    fn start_over(&mut self, now: Instant) {
+        self.ledger.rewind(self.again);
+        match &mut self.feed {
+            Feed::Pipelined { is_probing, .. } => *is_probing = true,
+            Feed::Fast(batch) => batch.abandon(),
+        }
+        self.heard_at = now;
+        self.start_pause(now);
+    }
+
+    fn start_pause(&mut self, now: Instant) {
+        self.paused_until = Some(now + self.pause);
+        self.pause = (2 * self.pause).min(LONGEST_PAUSE);
+    }
+
+    /// Whether there is no batch without the message with this token.
+    fn is_first_of_batch(&self, token: u64) -> bool {
+        match &self.feed {
+            Feed::Fast(batch) => batch.starts_with(token),
+            Feed::Pipelined { .. } => false,
+        }
+    }
+
+    /// Messages that were refused for what they are, oldest first.
+    pub(super) fn take_refused(&mut self) -> Option<(u64, String)> {
+        self.refused.pop_front()
+    }
+
+    /// The lowest ordinal that is not confirmed.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.ledger.oldest()
+    }
+
+    /// Whether an answer is awaited.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_outstanding()
+    }
+}
+
+impl Feed {
+    fn pipelined() -> Self {
+        Self::Pipelined {
+            most_in_flight: MOST_IN_FLIGHT,
+            is_probing: false,
+        }
+    }
+}
