@@ -13,6 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod cluster;
+mod jetstream;
 mod outcome;
 mod proxy;
 mod random;
@@ -21,6 +23,8 @@ mod server;
 mod subscriber;
 mod target;
 
+pub use cluster::Cluster;
+pub use jetstream::JetStream;
 pub use outcome::Outcome;
 pub use proxy::Proxy;
 pub use random::Random;
