@@ -434,6 +434,8 @@ fn merge(object: &mut Value, more: Value) {
     }
 }
 
+// As `map_err` wants it.
+#[allow(clippy::needless_pass_by_value)]
 fn text(error: impl ToString) -> String {
     error.to_string()
 }
