@@ -117,8 +117,8 @@ impl Cluster {
     }
 }
 
-/// A port outside of the range that the system gives to whoever asks for any.
-fn free_port() -> u16 {
+/// A free port outside of the range that the system gives to whoever asks for any.
+pub fn free_port() -> u16 {
     const FIRST: u16 = 20_000;
     const PORTS: u16 = 12_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);

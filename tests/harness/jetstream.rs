@@ -184,10 +184,16 @@ impl JetStream {
 
     /// Hands everything that a stream holds to the closure, in its order.
     #[track_caller]
-    pub fn each(&mut self, name: &str, mut handle: impl FnMut(Stored)) {
+    pub fn each(&mut self, name: &str, handle: impl FnMut(Stored)) {
+        self.each_from(name, 1, handle);
+    }
+
+    /// The same from this sequence on.
+    #[track_caller]
+    pub fn each_from(&mut self, name: &str, sequence: u64, mut handle: impl FnMut(Stored)) {
         let config = json!({
-            "ack_policy": "none", "deliver_policy": "all", "mem_storage": true,
-            "num_replicas": 1, "inactive_threshold": 60_000_000_000_u64,
+            "ack_policy": "none", "deliver_policy": "by_start_sequence", "opt_start_seq": sequence,
+            "mem_storage": true, "num_replicas": 1, "inactive_threshold": 60_000_000_000_u64,
         });
         let body = json!({"stream_name": name, "config": config});
         let made = self.api(&format!("CONSUMER.CREATE.{name}"), &body);

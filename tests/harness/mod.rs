@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 mod cluster;
 mod jetstream;
+mod numbered;
 mod outcome;
 mod proxy;
 mod random;
@@ -23,11 +24,12 @@ mod server;
 mod subscriber;
 mod target;
 
-pub use cluster::Cluster;
-pub use jetstream::JetStream;
+pub use cluster::{Cluster, free_port};
+pub use jetstream::{JetStream, Stored};
+pub use numbered::{Numbered, Tally};
 pub use outcome::Outcome;
 pub use proxy::Proxy;
-pub use random::Random;
+pub use random::{Random, seeds};
 pub use running::Running;
 pub use server::NatsServer;
 pub use subscriber::{Message, Subscriber};
