@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::harness::{
-    Cluster, JetStream, NatsServer, PATIENCE, Proxy, Subscriber, Target, heavy, schema, wait_until,
+    Cluster, JetStream, NatsServer, Numbered, PATIENCE, Proxy, Subscriber, Tally, Target, heavy,
+    schema, wait_until,
 };
 
 /// A connection that is logged in, as the program's would be.
@@ -210,6 +212,39 @@ fn one_subject_alone_is_listened_to() {
     confirm(&mut socket);
     let messages = subscriber.messages();
     assert_eq!((messages.len(), messages[0].text()), (1, "y"));
+}
+
+#[test]
+fn a_tally_sees_what_is_missing_twice_or_out_of_order() {
+    let server = NatsServer::with_jetstream();
+    let mut jetstream = JetStream::on(&server);
+    let outcome = Target::new().args(["--version"]).run();
+    let subjects = ["s0", "s1", "s2", "s3"];
+    jetstream.stream("S", &subjects, json!({}));
+    let mut tally_of = |numbers: &[usize]| {
+        jetstream.purge("S");
+        for number in numbers {
+            jetstream.publish(subjects[number % 4], &Numbered::payload(*number));
+        }
+        Tally::of(&mut jetstream, "S")
+    };
+    let fails = |check: &dyn Fn()| catch_unwind(AssertUnwindSafe(check)).is_err();
+
+    let whole = tally_of(&[0, 1, 2, 3, 4, 5, 6, 7, 8]);
+    whole.holds_each_once(&outcome, 9);
+    assert!(fails(&|| whole.holds_each_once(&outcome, 10)));
+    assert!(fails(&|| whole.holds_all(&outcome, 8)));
+    // Between two Singer streams there is no order.
+    let woven = tally_of(&[1, 0, 3, 2, 5, 4]);
+    woven.holds_each_once(&outcome, 6);
+    let again = tally_of(&[0, 4, 8, 4, 8, 12, 1, 2, 3, 5, 6, 7, 9, 10, 11]);
+    again.holds_all(&outcome, 13);
+    assert!(fails(&|| again.holds_each_once(&outcome, 13)));
+    let late = tally_of(&[0, 4, 8, 4, 1, 2, 3, 5, 6, 7]);
+    assert!(fails(&|| late.holds_all(&outcome, 9)));
+    let gap = tally_of(&[0, 4, 12, 1, 2]);
+    assert_eq!((gap.missing(13), gap.missing(3)), (Some(3), None));
+    assert!(fails(&|| gap.holds_all(&outcome, 13)));
 }
 
 #[test]

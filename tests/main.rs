@@ -2,7 +2,8 @@
 //!
 //! The harness starts the server and the program, listens on a raw socket of its own and compares what
 //! arrived byte for byte. Every test has its own server, its own folder and its own deadline, so they
-//! run side by side; the heavy ones take turns (`harness::heavy`).
+//! run side by side; the heavy ones take turns (`harness::heavy`). Which of them guard against the known ways
+//! to lose data and to hang is listed in `paths.rs`.
 
 // A test may: its panic is the report.
 #![allow(clippy::unwrap_used)]

@@ -6,7 +6,7 @@
 use std::io::Write;
 use std::ops::Range;
 
-use super::{JetStream, Outcome, Running, Stored, schema, state};
+use super::{JetStream, Outcome, Running, Stored, record, schema, state};
 
 const STREAMS: usize = 4;
 const STATE_EVERY: usize = 1000;
@@ -29,15 +29,17 @@ impl Numbered {
     pub fn records(numbers: Range<usize>) -> String {
         let mut lines = String::new();
         for number in numbers {
-            let (stream, id) = (number % STREAMS, number / STREAMS);
-            lines +=
-                &format!(r#"{{"type":"RECORD","stream":"s{stream}","record":{{"id":{id}{TEXT}}}"#);
-            lines.push('\n');
+            lines += &record(&format!("s{}", number % STREAMS), &Self::payload(number));
             if (number + 1) % STATE_EVERY == 0 {
                 lines += &Self::state(number + 1);
             }
         }
         lines
+    }
+
+    /// What record `number` says.
+    pub fn payload(number: usize) -> String {
+        format!(r#"{{"id":{}{TEXT}"#, number / STREAMS)
     }
 
     /// The STATE that so many records came before, as the input has it.
