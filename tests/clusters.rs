@@ -2,16 +2,15 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
 
 use crate::harness::{
-    Cluster, JetStream, NatsServer, Numbered, Outcome, PATIENCE, Running, Subscriber, Tally,
-    Target, heavy, record, schema, state, wait_until,
+    Cluster, JetStream, NatsServer, Numbered, PATIENCE, Pace, Running, Subscriber, Tally, Target,
+    heavy, record, schema, state, wait_until,
 };
-
-const RECORDS: usize = 100_000;
 
 /// Waits until so many messages are stored, while the run must go on.
 #[track_caller]
@@ -39,34 +38,28 @@ fn disturbed(ingest: &str, message_id: &str, disturb: impl FnOnce(&Cluster)) {
     let batched = ingest == "fast";
     let subjects = ["s0", "s1", "s2", "s3"];
     cluster.stream("S", &subjects, json!({"allow_batched": batched}));
+    let pace = Arc::new(Pace::default());
+    let writing = Arc::clone(&pace);
     let mut run = Target::new()
         .cluster(&cluster)
         .setting("ingest", ingest)
         .setting("message_id", message_id)
         .deadline(Duration::from_secs(280))
-        .spawn();
-    run.send(Numbered::schemas());
-    Numbered::send(&run, 0..RECORDS);
-    wait_until_stored(&mut run, &mut jetstream, RECORDS / 5);
+        .generated(move |to| writing.write(to))
+        .start();
+    wait_until_stored(&mut run, &mut jetstream, 10_000);
     disturb(&cluster);
-    // There is something left to send, however long that took.
-    Numbered::send(&run, RECORDS..RECORDS * 6 / 5);
-    run.end_input();
+    pace.end();
     let outcome = run.wait();
-    all_is_stored(&outcome, &mut jetstream, message_id);
-}
-
-#[track_caller]
-fn all_is_stored(outcome: &Outcome, jetstream: &mut JetStream, message_id: &str) {
-    let records = RECORDS * 6 / 5;
+    let records = pace.records();
     outcome
         .succeeds()
         .prints_last(&Numbered::printed_state(records));
-    let tally = Tally::of(jetstream, "S");
+    let tally = Tally::of(&mut jetstream, "S");
     if message_id == "none" {
-        tally.holds_all(outcome, records);
+        tally.holds_all(&outcome, records);
     } else {
-        tally.holds_each_once(outcome, records);
+        tally.holds_each_once(&outcome, records);
     }
 }
 

@@ -26,7 +26,7 @@ mod target;
 
 pub use cluster::{Cluster, free_port};
 pub use jetstream::{JetStream, Stored};
-pub use numbered::{Numbered, Tally};
+pub use numbered::{Numbered, Pace, Tally};
 pub use outcome::Outcome;
 pub use proxy::Proxy;
 pub use random::{Random, seeds};

@@ -5,6 +5,9 @@
 
 use std::io::Write;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use super::{JetStream, Outcome, Running, Stored, record, schema, state};
 
@@ -80,6 +83,44 @@ impl Numbered {
         number
             .and_then(|rest| rest.strip_suffix('}')?.parse().ok())
             .unwrap_or_else(|| panic!("an odd state: {line}"))
+    }
+}
+
+/// An input that goes on until it is ended: much at once, and then more at an even pace.
+#[derive(Default)]
+pub struct Pace {
+    over: AtomicBool,
+    records: AtomicUsize,
+}
+
+impl Pace {
+    const AT_ONCE: usize = 60_000;
+    const BLOCK: usize = 200;
+    const PAUSE: Duration = Duration::from_millis(20);
+
+    /// The whole input. Ends with the STATE that covers all of it.
+    pub fn write(&self, to: &mut dyn Write) -> std::io::Result<()> {
+        to.write_all(Numbered::schemas().as_bytes())?;
+        Numbered::write(0..Self::AT_ONCE, to)?;
+        let mut written = Self::AT_ONCE;
+        while !self.over.load(Ordering::SeqCst) {
+            let block = Numbered::records(written..written + Self::BLOCK);
+            to.write_all(block.as_bytes())?;
+            written += Self::BLOCK;
+            thread::sleep(Self::PAUSE);
+        }
+        self.records.store(written, Ordering::SeqCst);
+        to.write_all(Numbered::state(written).as_bytes())
+    }
+
+    /// Ends the input.
+    pub fn end(&self) {
+        self.over.store(true, Ordering::SeqCst);
+    }
+
+    /// How many records there were, once the input has ended.
+    pub fn records(&self) -> usize {
+        self.records.load(Ordering::SeqCst)
     }
 }
 
