@@ -373,3 +373,27 @@ fn a_server_whose_greeting_is_too_long_for_the_client_library_is_refused_at_once
         .prints("")
         .error(&["127.0.0.1", "4096 bytes"]);
 }
+
+#[test]
+fn an_advertised_address_that_nobody_reaches_does_not_hold_the_run_up() {
+    // Of a range for documentation, where nothing is.
+    let server = NatsServer::with(
+        "client_advertise: \"192.0.2.1:4222\"\ncluster: {name: c, listen: \"127.0.0.1:-1\"}",
+    );
+    let mut run = Target::new().server(&server).spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line(r#"{"id": 1}"#);
+    for id in 2..=4 {
+        server.kill();
+        server.start_again();
+        run.send(numbered(id));
+        run.wait_for_line(&format!(r#"{{"id": {id}}}"#));
+    }
+    run.end_input();
+    let outcome = run.wait();
+    outcome.succeeds();
+    outcome.check(
+        outcome.took < Duration::from_secs(30),
+        "the address that answers is tried soon enough",
+    );
+}

@@ -2,7 +2,8 @@
 //!
 //! The harness starts the server and the program, listens on a raw socket of its own and compares what
 //! arrived byte for byte. Every test has its own server, its own folder and its own deadline, so they
-//! run side by side; the heavy ones take turns (`harness::heavy`).
+//! run side by side; the heavy ones take turns (`harness::heavy`). Which of them guard against the known ways
+//! to lose data and to hang is listed in `paths.rs`.
 
 // A test may: its panic is the report.
 #![allow(clippy::unwrap_used)]
@@ -17,24 +18,42 @@ mod access;
 mod bad_messages;
 // BATCH messages and their files.
 mod batch;
+// Which streams JetStream captures, and what `delivery` makes of it.
+mod capture;
+// What `--check` tells.
+mod check;
 // The command line.
 mod cli;
+// A cluster of three, and what happens to its servers.
+mod clusters;
 // Configuration files and the environment.
 mod config;
 // Generated documents, layers, and what the source must look like.
 mod docs;
+// Fast ingest: choice, fallback, batches.
+mod fast_ingest;
 // Servers and networks that fail.
 mod faults;
 // Mutated input, settings and protocol lines.
 mod fuzz;
 // The harness itself, without the program.
 mod harness_works;
+// Ids, expected streams, domains, prefixes, permissions.
+mod jetstream;
+// Streams that refuse.
+mod jetstream_errors;
+// JetStream servers, connections and programs that break in the middle of much input.
+mod jetstream_faults;
+// Buckets.
+mod kv;
 // The library's own front.
 mod library;
 // Log lines, metrics, the progress line.
 mod logs;
 // Messages that are accepted: what is published.
 mod messages;
+// The spec's ways to lose data and to hang, and which tests are about them.
+mod paths;
 // Connections and servers that break in the middle of much input.
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
@@ -47,6 +66,8 @@ mod secrecy;
 mod signals;
 // The cases of the SDK's own suite, with inputs of ours.
 mod singer_cases;
+// Streams that are created or left alone, and what they may lose.
+mod stream_config;
 // STATE: its form, its order, and when it is printed.
 mod state;
 // Subjects and headers.

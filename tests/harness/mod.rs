@@ -13,6 +13,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod cluster;
+mod jetstream;
+mod numbered;
 mod outcome;
 mod proxy;
 mod random;
@@ -21,9 +24,12 @@ mod server;
 mod subscriber;
 mod target;
 
+pub use cluster::{Cluster, free_port};
+pub use jetstream::{JetStream, Stored};
+pub use numbered::{Numbered, Pace, Tally};
 pub use outcome::Outcome;
 pub use proxy::Proxy;
-pub use random::Random;
+pub use random::{Random, seeds};
 pub use running::Running;
 pub use server::NatsServer;
 pub use subscriber::{Message, Subscriber};

@@ -72,6 +72,17 @@ impl Outcome {
         )
     }
 
+    /// Exactly one line of standard error holds all of these texts.
+    #[track_caller]
+    pub fn logs_once(&self, parts: &[&str]) -> &Self {
+        let holds = |line: &&str| parts.iter().all(|part| line.contains(part));
+        let lines = self.stderr.lines().filter(holds).count();
+        self.check(
+            lines == 1,
+            &format!("one line of standard error holds {parts:?}, not {lines}"),
+        )
+    }
+
     /// Standard error does not hold this text.
     #[track_caller]
     pub fn does_not_log(&self, text: &str) -> &Self {

@@ -1,6 +1,7 @@
 //! Random numbers from a printed seed, so that a failure can be had again.
 //!
-//! `TARGET_NATS_TEST_SEED=…` in the environment of the tests sets the seed of every test that asks for one.
+//! `TARGET_NATS_TEST_SEED=…` in the environment of the tests sets the seed of every test that asks for one, and
+//! `TARGET_NATS_TEST_THOROUGH=1` has those with [`seeds`] run with ten.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
@@ -10,6 +11,19 @@ use super::say;
 
 /// The variable that fixes the seed.
 const SEED: &str = "TARGET_NATS_TEST_SEED";
+
+/// The variable that asks for ten seeds where one does for every day.
+const THOROUGH: &str = "TARGET_NATS_TEST_THOROUGH";
+
+/// The seeds that a test is to be run with: one, or ten where the environment asks for them.
+pub fn seeds(test: &str) -> impl Iterator<Item = Random> {
+    let times = if std::env::var_os(THOROUGH).is_some() {
+        10
+    } else {
+        1
+    };
+    (0..times).map(move |_| Random::new(test))
+}
 
 /// `SplitMix64`: small, and good enough to choose moments and mutations.
 pub struct Random(u64);

@@ -5,6 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -26,6 +27,16 @@ impl NatsServer {
     /// A server with the defaults of nats-server.
     pub fn start() -> Self {
         Self::with("")
+    }
+
+    /// A server with JetStream, whose files outlive its death.
+    pub fn with_jetstream() -> Self {
+        Self::with_jetstream_and("")
+    }
+
+    /// The same with this further configuration.
+    pub fn with_jetstream_and(config: &str) -> Self {
+        Self::with(&format!("jetstream: {{store_dir: js}}\n{config}"))
     }
 
     /// A server with this configuration text.
@@ -83,6 +94,33 @@ impl NatsServer {
         self.signal("CONT");
     }
 
+    /// SIGTERM, and waits until it is gone.
+    #[track_caller]
+    pub fn end(&self) {
+        self.signal("TERM");
+        self.wait_until_gone();
+    }
+
+    /// Puts it into lame duck mode: it says so to its clients, and ends in its own time.
+    #[track_caller]
+    pub fn lame_duck(&self) {
+        self.signal("USR2");
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub fn wait_until_gone(&self) {
+        wait_until("nats-server has ended", PATIENCE, || {
+            self.child.borrow_mut().try_wait().unwrap().is_some()
+        });
+    }
+
+    /// Whether it says that it has all its streams and is up to date with them. Its configuration must have `http`.
+    pub fn is_healthy(&self) -> bool {
+        let file = self.ports_file(self.child.borrow().id());
+        read_port(&file, "monitoring").is_some_and(|port| get(port, "/healthz").contains(" 200 "))
+    }
+
     /// kill -9, and waits until it is gone.
     pub fn kill(&self) {
         let mut child = self.child.borrow_mut();
@@ -135,13 +173,16 @@ impl NatsServer {
         );
     }
 
+    fn ports_file(&self, pid: u32) -> PathBuf {
+        self.dir.path().join(format!("nats-server_{pid}.ports"))
+    }
+
     /// The port that it listens on, once it does; nothing when it ended instead.
     fn wait_for_port(&self) -> Option<u16> {
-        let name = format!("nats-server_{}.ports", self.child.borrow().id());
-        let file = self.dir.path().join(name);
+        let file = self.ports_file(self.child.borrow().id());
         let start = Instant::now();
         while start.elapsed() < PATIENCE {
-            if let Some(port) = read_port(&file)
+            if let Some(port) = read_port(&file, "nats")
                 && TcpStream::connect(("127.0.0.1", port)).is_ok()
             {
                 return Some(port);
@@ -188,10 +229,21 @@ fn spawn(dir: &Path, configured: bool, port: Option<u16>) -> Child {
 }
 
 /// The ports file is JSON such as `{"nats": ["nats://127.0.0.1:4222"]}`; half a file is no file yet.
-fn read_port(file: &Path) -> Option<u16> {
+fn read_port(file: &Path, of: &str) -> Option<u16> {
     let text = fs::read_to_string(file).ok()?;
     let ports: Value = serde_json::from_str(&text).ok()?;
-    ports["nats"][0].as_str()?.rsplit(':').next()?.parse().ok()
+    ports[of][0].as_str()?.rsplit(':').next()?.parse().ok()
+}
+
+/// The answer to an HTTP request, or nothing.
+fn get(port: u16, path: &str) -> String {
+    let mut answer = String::new();
+    if let Ok(mut socket) = TcpStream::connect(("127.0.0.1", port)) {
+        let _ = socket.set_read_timeout(Some(Duration::from_secs(5)));
+        let _ = socket.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes());
+        let _ = socket.read_to_string(&mut answer);
+    }
+    answer
 }
 
 fn binary() -> PathBuf {

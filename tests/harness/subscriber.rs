@@ -3,6 +3,9 @@
 //! It knows nothing of the program or of its client library. What a server has processed before
 //! `settle` is asked for has arrived when `settle` returns: the server answers a PING after the messages
 //! that it queued before it. Messages are kept, or handed to a closure where there are too many.
+//!
+//! Who subscribes to everything also gets what the program asks of JetStream, and by being there keeps a server
+//! without JetStream from saying that nobody answers. So the subscriber says that instead.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -54,20 +57,25 @@ pub struct Subscriber {
 impl Subscriber {
     /// Subscribed to everything on this server, keeping all that arrives.
     pub fn on(server: &NatsServer) -> Self {
-        Self::connect(server.port(), "", None)
+        Self::connect(server.port(), ">", "", None)
     }
 
-    /// The same with these further options of CONNECT, such as `"user":"u","pass":"p"`.
+    /// Subscribed to this subject only.
+    pub fn to(server: &NatsServer, subject: &str) -> Self {
+        Self::connect(server.port(), subject, "", None)
+    }
+
+    /// Subscribed to everything with these further options of CONNECT, such as `"user":"u","pass":"p"`.
     pub fn with_login(server: &NatsServer, options: &str) -> Self {
-        Self::connect(server.port(), options, None)
+        Self::connect(server.port(), ">", options, None)
     }
 
     /// Hands each message to the closure instead of keeping it.
     pub fn each(server: &NatsServer, handle: impl FnMut(&Message) + Send + 'static) -> Self {
-        Self::connect(server.port(), "", Some(Box::new(handle)))
+        Self::connect(server.port(), ">", "", Some(Box::new(handle)))
     }
 
-    fn connect(port: u16, options: &str, handle: Option<Handler>) -> Self {
+    fn connect(port: u16, subject: &str, options: &str, handle: Option<Handler>) -> Self {
         let socket = TcpStream::connect(("127.0.0.1", port)).expect("the server takes connections");
         socket.set_nodelay(true).unwrap();
         let shared = Arc::new(Shared::default());
@@ -77,6 +85,7 @@ impl Subscriber {
             socket: socket.try_clone().unwrap(),
             shared: Arc::clone(&shared),
             handle,
+            jetstream: false,
         };
         thread::spawn(move || parser.run());
         let mut subscriber = Self {
@@ -85,8 +94,9 @@ impl Subscriber {
             pings: 0,
         };
         let comma = if options.is_empty() { "" } else { "," };
-        let connect = format!(r#"CONNECT {{"verbose":false,"headers":true{comma}{options}}}"#);
-        subscriber.write(&format!("{connect}\r\nSUB > 1\r\n"));
+        let connect =
+            format!(r#"CONNECT {{"verbose":false,"echo":false,"headers":true{comma}{options}}}"#);
+        subscriber.write(&format!("{connect}\r\nSUB {subject} 1\r\n"));
         subscriber.settle();
         subscriber
     }
@@ -177,6 +187,8 @@ struct Parser {
     socket: TcpStream,
     shared: Arc<Shared>,
     handle: Option<Handler>,
+    /// Whether the server says that it has JetStream.
+    jetstream: bool,
 }
 
 impl Parser {
@@ -205,6 +217,11 @@ impl Parser {
         let line = line.trim_end_matches(['\r', '\n']);
         let words: Vec<&str> = line.split(' ').collect();
         match words[..] {
+            ["MSG", subject, _, size] | ["HMSG", subject, _, _, size]
+                if subject.starts_with("_INBOX.") =>
+            {
+                self.skip(parse(size)?)
+            }
             ["MSG", subject, _, size] => self.take(subject, 0, parse(size)?),
             ["HMSG", subject, _, header, size] => self.take(subject, parse(header)?, parse(size)?),
             ["PING"] => self
@@ -216,10 +233,35 @@ impl Parser {
                 self.shared.changed.notify_all();
                 Ok(())
             }
-            ["INFO", ..] => Ok(()),
-            // Messages with a reply subject come here too: the program never sends one.
+            ["INFO", ..] => {
+                self.jetstream |= line.contains(r#""jetstream":true"#);
+                Ok(())
+            }
+            ["MSG", subject, _, reply, size] if subject.starts_with("$JS.") => {
+                let reply = reply.to_owned();
+                self.skip(parse(size)?)?;
+                self.say_that_nobody_answers(&reply)
+            }
+            // Other messages with a reply subject come here too: the program sends none to whom nothing captures.
             _ => Err(format!("unexpected line {line:?}")),
         }
+    }
+
+    fn skip(&mut self, size: usize) -> Result<(), String> {
+        self.reader
+            .read_exact(&mut vec![0; size + 2])
+            .map_err(|error| error.to_string())
+    }
+
+    fn say_that_nobody_answers(&mut self, reply: &str) -> Result<(), String> {
+        if self.jetstream {
+            return Ok(());
+        }
+        let status = "NATS/1.0 503\r\n\r\n";
+        let size = status.len();
+        self.socket
+            .write_all(format!("HPUB {reply} {size} {size}\r\n{status}\r\n").as_bytes())
+            .map_err(|error| error.to_string())
     }
 
     fn take(&mut self, subject: &str, header: usize, size: usize) -> Result<(), String> {

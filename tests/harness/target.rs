@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::running::{Input, Report};
-use super::{NatsServer, Outcome, PATIENCE, Running, TempDir};
+use super::{Cluster, NatsServer, Outcome, PATIENCE, Running, TempDir};
 
 /// The built program.
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_target-nats");
@@ -57,6 +57,12 @@ impl Target {
     /// Publishes to this server, whose log a failure will show.
     pub fn server(self, server: &NatsServer) -> Self {
         self.log_of(server).setting("nats_url", server.url())
+    }
+
+    /// Publishes to this cluster.
+    pub fn cluster(self, cluster: &Cluster) -> Self {
+        let target = cluster.nodes().iter().fold(self, Self::log_of);
+        target.setting("nats_url", cluster.url())
     }
 
     /// Shows the log of this server when an assertion fails.
