@@ -29,6 +29,10 @@ mod faults;
 mod fuzz;
 // The harness itself, without the program.
 mod harness_works;
+// Records that cannot be published as they are.
+mod invalid_records;
+// Keys of KV buckets.
+mod kv_keys;
 // The library's own front.
 mod library;
 // Log lines, metrics, the progress line.
