@@ -131,7 +131,7 @@ fn a_record_that_cannot_be_published_may_become_a_dead_letter() {
             .succeeds()
             .prints_last("2")
             .logs(&named)
-            .logs("1 invalid records of stream 'users' were published as dead letters.")
+            .logs("1 invalid records of stream 'users' became dead letters.")
             .does_not_log("hidden-word");
         assert_eq!(messages.len(), 3);
         let letter = &messages[1];
@@ -268,7 +268,7 @@ fn only_the_first_few_are_named_and_all_are_counted() {
         schema("users", &["id"]) + &schema("orders", &["id"]) + &bad + &others + &state("9");
     for (more, done) in [
         (json!({"on_invalid_record": "skip"}), "were skipped"),
-        (dead_letters(), "were published as dead letters"),
+        (dead_letters(), "became dead letters"),
     ] {
         let (outcome, messages) = run(&json!({}), &more, input.as_str());
         outcome

@@ -90,7 +90,8 @@ impl Invalid {
         Ok(letter)
     }
 
-    /// The same for a record that was handed out and is refused by the server.
+    /// The same, once, for a record that was handed out and is refused by the server. What is published in its
+    /// place is no longer counted as published.
     #[allow(dead_code, reason = "the worker that asks for it comes next")]
     pub(super) fn judge_refused(
         &self,
@@ -118,7 +119,7 @@ impl Invalid {
     /// Tells each stream's number.
     pub(super) fn log_end(&self) {
         let done = match self.dead_letters {
-            Some(_) => "were published as dead letters",
+            Some(_) => "became dead letters",
             None => "were skipped",
         };
         for (stream, count) in &*self.lock() {
