@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use target_nats::{Settings, Target as LibraryTarget};
 
 use crate::harness::{
-    Message, NatsServer, Outcome, Subscriber, Target, arrived, publish_with, record, schema, state,
+    Message, NatsServer, Outcome, Random, Subscriber, Target, arrived, publish_with, record,
+    schema, state,
 };
 
 const DEAD: &str = "dead.letters";
@@ -327,6 +328,59 @@ fn the_line_of_a_dead_letter_is_right_wherever_blocks_end() {
         })
         .collect();
     assert_eq!(lines, expected);
+}
+
+#[test]
+fn of_any_mixture_every_record_arrives_once_and_where_it_belongs() {
+    let mut random = Random::new("mixtures of records");
+    for _ in 0..3 {
+        let streams = ["a", "b", "c"];
+        let mut input: String = streams.iter().map(|name| schema(name, &["id"])).collect();
+        // What is to arrive of each stream, in order: subject, payload, and the line where it is a letter.
+        let mut expected: [Vec<(String, String, Option<String>)>; 3] = Default::default();
+        let mut lines = streams.len();
+        for n in 0..3_000 {
+            let stream = random.within(0..3);
+            let text = "x".repeat(random.within(0..400));
+            let kind = random.within(0..12);
+            let payload = match kind {
+                0 => format!(r#"{{"to":"t","x":"{n}{text}"}}"#),
+                1 => format!(r#"{{"id":{n},"x":"{text}"}}"#),
+                2 => format!(r#"{{"id":{n},"to":".","x":"{text}"}}"#),
+                _ => format!(r#"{{"id":{n},"to":"t","x":"{text}"}}"#),
+            };
+            lines += 1;
+            input += &record(streams[stream], &payload);
+            if kind < 3 {
+                expected[stream].push((DEAD.to_owned(), payload, Some(lines.to_string())));
+            } else {
+                expected[stream].push((format!("{}.t", streams[stream]), payload, None));
+            }
+            if random.once_in(5) {
+                lines += 1;
+                input += &state(&lines.to_string());
+            }
+        }
+        input += &state("\"end\"");
+        let settings = json!({"subject": "{stream}.{record.to}"});
+        let (outcome, messages) = run(&settings, &dead_letters(), input);
+        outcome.succeeds().prints_last("\"end\"");
+        for (stream, expected) in std::iter::zip(streams, expected) {
+            let arrived: Vec<_> = messages
+                .iter()
+                .map(|message| (message, headers(message)))
+                .filter(|(message, headers)| {
+                    message.subject == format!("{stream}.t")
+                        || headers["Target-Nats-Stream"] == stream
+                })
+                .map(|(message, headers)| {
+                    let line = headers["Target-Nats-Line"].as_str().map(str::to_owned);
+                    (message.subject.clone(), message.text().to_owned(), line)
+                })
+                .collect();
+            outcome.check(arrived == expected, "every record arrives once, in order");
+        }
+    }
 }
 
 #[test]
