@@ -21,6 +21,8 @@ mod batch;
 mod cli;
 // Configuration files and the environment.
 mod config;
+// What tells of a record that cannot be published.
+mod dead_letters;
 // Generated documents, layers, and what the source must look like.
 mod docs;
 // Servers and networks that fail.
