@@ -12,7 +12,8 @@
 //!    ▼  bounded
 //!  main thread: parses blocks (rayon, where cores are spare; order kept)      pipeline/parse.rs
 //!    │    SCHEMA → a new route     STATE → a checkpoint                       pipeline/flow.rs
-//!    │    RECORD → checked, routed, added to its worker's part
+//!    │    RECORD → checked, routed, added to its worker's part                pipeline/records.rs
+//!    │      (or, where that fails, skipped or made a dead letter)             pipeline/invalid.rs
 //!    ▼  one bounded channel per worker
 //!  worker pool (fixed): publishes over shared connections, keeps what is      pipeline/worker.rs
 //!    │    unconfirmed, confirms in groups, sends again after a break
@@ -29,7 +30,7 @@
 //! - `settings`: one table declares every setting; loading, `--about`, `--help` and the README follow from it.
 //!   `cli`: the command line.
 //! - `singer`: one line to a message (a validating scanner, nothing is built), schemas, BATCH manifests.
-//!   `route`: subjects and headers from templates. `checkpoint`: which STATE may be written when.
+//!   `route`: subjects, keys of buckets and headers from templates. `checkpoint`: which STATE may be written when.
 //!   `replay`: what was published and is not confirmed. All pure: no I/O, no thread, no clock.
 //! - `input`: bytes to blocks. `broker`: the boundary around NATS; `broker/client.rs` alone names the `nats`
 //!   crate. `state_out`: the only writer of stdout in a run. `stderr`, `logging`, `progress`.
@@ -48,6 +49,7 @@
 //!   stdout) is on threads that are left behind when the run ends.
 //! - Only `route::subject` makes a subject and only `route::headers` makes headers: nothing unchecked reaches
 //!   the wire.
+//! - A record is published, or it ends the run, or it is counted and told of: none is lost in silence.
 //! - No secret and no content of a record is in a log line or an error.
 
 mod error;

@@ -28,6 +28,8 @@ mod cli;
 mod clusters;
 // Configuration files and the environment.
 mod config;
+// What tells of a record that cannot be published.
+mod dead_letters;
 // Generated documents, layers, and what the source must look like.
 mod docs;
 // Fast ingest: choice, fallback, batches.
@@ -38,6 +40,8 @@ mod faults;
 mod fuzz;
 // The harness itself, without the program.
 mod harness_works;
+// Records that cannot be published as they are.
+mod invalid_records;
 // Ids, expected streams, domains, prefixes, permissions.
 mod jetstream;
 // Streams that refuse.
@@ -46,6 +50,8 @@ mod jetstream_errors;
 mod jetstream_faults;
 // Buckets.
 mod kv;
+// Keys of KV buckets.
+mod kv_keys;
 // The library's own front.
 mod library;
 // Log lines, metrics, the progress line.

@@ -89,16 +89,17 @@ mod tests {
     use super::*;
     use crate::testing::Random;
 
-    fn stored(js_stream: &str, is_duplicate: bool, count: Option<u64>) -> Option<Answer> {
-        Some(Answer::Stored {
+    fn stored(js_stream: &str, is_duplicate: bool, count: Option<u64>) -> Answer {
+        Answer::Stored {
             js_stream: js_stream.to_owned(),
             is_duplicate,
             count,
-        })
+        }
     }
 
     #[track_caller]
-    fn check(payload: &str, expected: Option<Answer>) {
+    fn check(payload: &str, expected: impl Into<Option<Answer>>) {
+        let expected = expected.into();
         assert_eq!(parse_answer(payload.as_bytes()), expected, "{payload}");
     }
 

@@ -16,6 +16,9 @@ use super::unique::unique_token;
 
 /// How long the server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// The same where it says that it has no JetStream. It need not say that nobody answers: whoever listens to
+/// everything there counts as somebody who might.
+const HOPELESS_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a wait looks whether the connection is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -73,7 +76,12 @@ impl Api<'_> {
             .publish(subject, Some(inbox_subject), None, body.as_bytes())?;
         let (flushed, _) = crossbeam_channel::unbounded();
         self.generation.flush(0, flushed);
-        let deadline = Instant::now() + TIMEOUT;
+        let timeout = if self.generation.info().jetstream {
+            TIMEOUT
+        } else {
+            HOPELESS_TIMEOUT
+        };
+        let deadline = Instant::now() + timeout;
         while Instant::now() < deadline && !self.generation.is_lost() {
             select! {
                 recv(inbox.replies()) -> reply => {

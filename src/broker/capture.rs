@@ -12,7 +12,7 @@ use log::Level;
 use super::api::Api;
 use super::filter::{captures, covers, overlaps};
 use super::js_config::StreamInfo;
-use super::js_streams::{JsStreams, Wanted};
+use super::js_streams::{JsStreams, Wanted, list_names};
 use super::{Common, Stop};
 use crate::error::{Error, Kind};
 use crate::route::Route;
@@ -160,10 +160,10 @@ impl Capture {
 
     /// A stream that acknowledges nothing can be fed on core NATS only.
     fn destination(&self, place: usize) -> Destination {
-        if self.js_streams.get(place).no_ack {
-            Destination::Core
-        } else {
+        if self.js_streams.get(place).acknowledges() {
             Destination::Stream(place)
+        } else {
+            Destination::Core
         }
     }
 
@@ -180,7 +180,7 @@ impl Capture {
         if let Some(place) = self.js_streams.position(takes_all) {
             return Ok(vec![place]);
         }
-        let names = match self.js_streams.names(&origin.filter, api)? {
+        let names = match list_names(&origin.filter, api)? {
             Ok(names) => names,
             Err(why) => {
                 self.is_core_only = true;
@@ -225,8 +225,8 @@ impl Capture {
         let js_stream = self.js_streams.get(place);
         match self.common.settings.ingest {
             Ingest::Pipelined => Ok(false),
-            Ingest::Auto => Ok(js_stream.allow_batched),
-            Ingest::Fast if js_stream.allow_batched => Ok(true),
+            Ingest::Auto => Ok(js_stream.allows_batches()),
+            Ingest::Fast if js_stream.allows_batches() => Ok(true),
             Ingest::Fast => {
                 let what = format!(
                     "JetStream stream '{}' does not allow fast ingest (allow_batched, from nats-server 2.14 on); set \

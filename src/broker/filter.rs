@@ -11,8 +11,7 @@ pub(super) fn covers(filter: &str, other: &str) -> bool {
     let (mut tokens, mut others) = (filter.split('.'), other.split('.'));
     loop {
         match (tokens.next(), others.next()) {
-            (None, None) => return true,
-            (Some(">"), Some(_)) => return true,
+            (None, None) | (Some(">"), Some(_)) => return true,
             (Some("*"), Some(other)) if other != ">" => {}
             (Some(token), Some(other)) if token == other => {}
             _ => return false,
@@ -25,8 +24,7 @@ pub(super) fn overlaps(filter: &str, other: &str) -> bool {
     let (mut tokens, mut others) = (filter.split('.'), other.split('.'));
     loop {
         match (tokens.next(), others.next()) {
-            (None, None) => return true,
-            (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
+            (None, None) | (Some(">"), Some(_)) | (Some(_), Some(">")) => return true,
             (Some(token), Some(other)) if token == other || token == "*" || other == "*" => {}
             _ => return false,
         }
@@ -57,8 +55,7 @@ mod tests {
 
     fn naive(filter: &[&str], subject: &[&str]) -> bool {
         match (filter, subject) {
-            ([], []) => true,
-            ([">"], [_, ..]) => true,
+            ([], []) | ([">"], [_, ..]) => true,
             (["*", filter @ ..], [_, subject @ ..]) => naive(filter, subject),
             ([token, filter @ ..], [word, subject @ ..]) => token == word && naive(filter, subject),
             _ => false,

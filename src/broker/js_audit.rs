@@ -13,7 +13,7 @@ pub(super) fn audit(js_stream: &StreamInfo, message_id: MessageId) -> Vec<String
     let is_bucket = js_stream.name.starts_with("KV_");
     let mut dangers: Vec<String> = Vec::new();
     let mut add = |danger: &str| dangers.push(danger.to_owned());
-    if js_stream.no_ack {
+    if !js_stream.acknowledges() {
         add("acknowledges nothing (no_ack), so it may lose messages without anybody knowing");
     }
     if js_stream.text("retention") == "interest" && !js_stream.has_consumers {

@@ -14,13 +14,6 @@ pub(super) struct StreamInfo {
     pub(super) subjects: Vec<String>,
     /// The largest message in bytes, its headers included.
     pub(super) max_msg_size: Option<usize>,
-    /// Whether it takes fast ingest.
-    pub(super) allow_batched: bool,
-    /// It acknowledges nothing.
-    pub(super) no_ack: bool,
-    pub(super) sealed: bool,
-    /// It takes nothing but what another stream has.
-    pub(super) is_mirror: bool,
     pub(super) has_consumers: bool,
     /// The configuration as the server gives it, with the fields of later versions.
     pub(super) config: Value,
@@ -30,7 +23,6 @@ impl StreamInfo {
     /// Reads an answer to INFO or CREATE. Fails with `Refused` where it is none.
     pub(super) fn parse(json: &Value) -> Result<Self, Error> {
         let config = &json["config"];
-        let flag = |key: &str| config[key].as_bool().unwrap_or_default();
         let name = config["name"].as_str().ok_or_else(|| {
             Error::new(
                 Kind::Refused,
@@ -41,13 +33,10 @@ impl StreamInfo {
             .filter_map(Value::as_str)
             .map(str::to_owned)
             .collect();
-        let is_mirror = config.get("mirror").is_some_and(|mirror| !mirror.is_null());
-        let has_sources = config
-            .get("sources")
-            .is_some_and(|sources| !sources.is_null());
+        let has = |key: &str| config.get(key).is_some_and(|value| !value.is_null());
         Ok(Self {
             name: name.to_owned(),
-            subjects: if subjects.is_empty() && !is_mirror && !has_sources {
+            subjects: if subjects.is_empty() && !has("mirror") && !has("sources") {
                 // What a stream captures for which no subjects were given.
                 vec![name.to_owned()]
             } else {
@@ -56,13 +45,38 @@ impl StreamInfo {
             max_msg_size: (config["max_msg_size"].as_u64())
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .filter(|bytes| *bytes > 0),
-            allow_batched: flag("allow_batched"),
-            no_ack: flag("no_ack"),
-            sealed: flag("sealed"),
-            is_mirror,
             has_consumers: json["state"]["consumer_count"].as_u64() > Some(0),
             config: config.clone(),
         })
+    }
+
+    /// Whether it takes fast ingest.
+    pub(super) fn allows_batches(&self) -> bool {
+        self.flag("allow_batched")
+    }
+
+    /// Whether it acknowledges anything.
+    pub(super) fn acknowledges(&self) -> bool {
+        !self.flag("no_ack")
+    }
+
+    /// Why nothing can be published to it, if so.
+    pub(super) fn closed_because(&self) -> Option<&'static str> {
+        if self.flag("sealed") {
+            Some("it is sealed")
+        } else if self.has("mirror") {
+            Some("it is a mirror of another one")
+        } else {
+            None
+        }
+    }
+
+    fn flag(&self, key: &str) -> bool {
+        self.config[key].as_bool().unwrap_or_default()
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.config.get(key).is_some_and(|value| !value.is_null())
     }
 
     /// A text of the configuration.

@@ -68,31 +68,6 @@ impl JsStreams {
         self.known.iter().position(|known| condition(known))
     }
 
-    /// The names of the streams whose subjects overlap with a filter.
-    pub(super) fn names(
-        &self,
-        filter: &str,
-        api: &Api<'_>,
-    ) -> Result<Result<Vec<String>, String>, Stop> {
-        let mut names: Vec<String> = Vec::new();
-        loop {
-            let body = json!({ "subject": filter, "offset": names.len() });
-            let json = match ask(api, "STREAM.NAMES", &body)? {
-                Finding::Json(json) => json,
-                Finding::NoJetStream(why) => return Ok(Err(why)),
-                Finding::Error(error) => {
-                    return Err(unusable("its streams cannot be listed", &error));
-                }
-            };
-            let page = json["streams"].as_array().map_or(&[][..], Vec::as_slice);
-            names.extend(page.iter().filter_map(Value::as_str).map(str::to_owned));
-            let total = json["total"].as_u64().unwrap_or_default();
-            if page.is_empty() || names.len() as u64 >= total {
-                return Ok(Ok(names));
-            }
-        }
-    }
-
     /// The place of the stream with this name, which is made if it is missing and wanted.
     pub(super) fn named(
         &mut self,
@@ -120,18 +95,14 @@ impl JsStreams {
                 self.add(found)
             }
             Finding::Error(error) if error.err_code == NO_STREAM => {
-                match self.wanted_config(name, wanted, api)? {
-                    Some(config) => {
-                        let found = create(name, &config, api)?;
-                        let subjects = found.subjects.join(", ");
-                        log::info!("made JetStream stream '{name}', which captures {subjects}");
-                        self.add(found)
-                    }
-                    None => {
-                        let what = format!("there is no JetStream stream '{name}'");
-                        Err(Stop::Failed(Error::new(Kind::Refused, what).cause(error)))
-                    }
+                if let Some(wanted) = self.wanted_config(name, wanted, api)? {
+                    let found = create(name, &wanted, api)?;
+                    let subjects = found.subjects.join(", ");
+                    log::info!("made JetStream stream '{name}', which captures {subjects}");
+                    return self.add(found);
                 }
+                let what = format!("there is no JetStream stream '{name}'");
+                Err(Stop::Failed(Error::new(Kind::Refused, what).cause(error)))
             }
             Finding::Error(error) => Err(unusable(&format!("stream '{name}'"), &error)),
             Finding::NoJetStream(why) => Err(unusable(&format!("stream '{name}'"), &why)),
@@ -179,12 +150,7 @@ impl JsStreams {
     }
 
     fn add(&mut self, found: StreamInfo) -> Result<usize, Stop> {
-        if found.sealed || found.is_mirror {
-            let why = if found.sealed {
-                "it is sealed"
-            } else {
-                "it is a mirror"
-            };
+        if let Some(why) = found.closed_because() {
             return Err(unusable(&format!("stream '{}'", found.name), &why));
         }
         for warning in audit(&found, self.common.settings.message_id) {
@@ -211,6 +177,27 @@ impl JsStreams {
             Wanted::Bucket(user) => wanted_bucket(name.strip_prefix("KV_").unwrap_or(name), user),
         };
         config.map(Some).map_err(Stop::Failed)
+    }
+}
+
+/// The names of the streams whose subjects overlap with a filter; or why there is no JetStream here for us.
+pub(super) fn list_names(filter: &str, api: &Api<'_>) -> Result<Result<Vec<String>, String>, Stop> {
+    let mut names: Vec<String> = Vec::new();
+    loop {
+        let body = json!({ "subject": filter, "offset": names.len() });
+        let json = match ask(api, "STREAM.NAMES", &body)? {
+            Finding::Json(json) => json,
+            Finding::NoJetStream(why) => return Ok(Err(why)),
+            Finding::Error(error) => {
+                return Err(unusable("its streams cannot be listed", &error));
+            }
+        };
+        let page = json["streams"].as_array().map_or(&[][..], Vec::as_slice);
+        names.extend(page.iter().filter_map(Value::as_str).map(str::to_owned));
+        let total = json["total"].as_u64().unwrap_or_default();
+        if page.is_empty() || names.len() as u64 >= total {
+            return Ok(Ok(names));
+        }
     }
 }
 
@@ -261,7 +248,7 @@ fn ask(api: &Api<'_>, verb: &str, body: &Value) -> Result<Finding, Stop> {
                 let why = "this account may not ask the JetStream API";
                 return Ok(Finding::NoJetStream(why.to_owned()));
             }
-            Reply::NoResponders if !info.jetstream => {
+            Reply::NoResponders | Reply::Silent if !info.jetstream => {
                 if info.cluster.is_none() || waited >= CLUSTER_PATIENCE {
                     let why = "the server has no JetStream";
                     return Ok(Finding::NoJetStream(why.to_owned()));

@@ -213,6 +213,18 @@ fn render(key: &str, value: &Value) -> String {
     }
 }
 
+/// Units of time as Go writes them, in nanoseconds, and days.
+const UNITS: [(&str, u64); 8] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
+
 /// Nanoseconds, from a number of them or from a text as Go writes it: `1h30m`, `2m`, `500ms`; and `7d`.
 fn parse_time(value: &Value) -> Option<Value> {
     let text = match value {
@@ -220,16 +232,6 @@ fn parse_time(value: &Value) -> Option<Value> {
         Value::String(text) => text.as_str(),
         _ => return None,
     };
-    const UNITS: [(&str, u64); 8] = [
-        ("ns", 1),
-        ("us", 1_000),
-        ("µs", 1_000),
-        ("ms", 1_000_000),
-        ("s", 1_000_000_000),
-        ("m", 60_000_000_000),
-        ("h", 3_600_000_000_000),
-        ("d", 86_400_000_000_000),
-    ];
     let mut rest = text;
     let mut total: u64 = 0;
     while !rest.is_empty() || text.is_empty() {

@@ -150,7 +150,7 @@ mod tests {
             // The naive model: unsent ordinals, and those that were sent since the last rewind by their tokens.
             let mut todo: BTreeSet<u64> = BTreeSet::new();
             let mut sent: BTreeMap<u64, (u64, bool)> = BTreeMap::new();
-            let (mut newest, mut next_token) = (0, 0);
+            let (mut newest, mut next_token) = (0_u32, 0_u32);
             for _ in 0..80 {
                 match random.below(8) {
                     0..=2 => {
@@ -160,7 +160,7 @@ mod tests {
                             todo.contains(&ordinal) || sent.values().any(|entry| entry.0 == ordinal)
                         };
                         let old = 1 + random.below(newest as usize) as u64;
-                        let ordinal = if known(old) { newest } else { old };
+                        let ordinal = if known(old) { u64::from(newest) } else { old };
                         ledger.push(ordinal);
                         todo.insert(ordinal);
                     }
@@ -168,8 +168,8 @@ mod tests {
                         let next = ledger.next();
                         assert_eq!(next, todo.pop_first());
                         if let Some(ordinal) = next {
-                            assert_eq!(ledger.send(ordinal), next_token);
-                            sent.insert(next_token, (ordinal, false));
+                            assert_eq!(ledger.send(ordinal), u64::from(next_token));
+                            sent.insert(u64::from(next_token), (ordinal, false));
                             next_token += 1;
                         }
                     }
@@ -184,8 +184,9 @@ mod tests {
                     6 => {
                         let token = random.below(next_token as usize + 1) as u64;
                         ledger.settle_below(token);
-                        sent.range_mut(..token)
-                            .for_each(|(_, entry)| entry.1 = true);
+                        for (_, entry) in sent.range_mut(..token) {
+                            entry.1 = true;
+                        }
                     }
                     _ => {
                         let again = *random.pick(&[&Again::All, &Again::Unsettled]);

@@ -298,8 +298,9 @@ impl Outlet {
                 let effect = batch.take_answer(answer, Instant::now());
                 self.apply(effect);
                 match answer {
-                    Answer::Refused(error) => self.take_error(token, error),
-                    Answer::RefusedOfBatch { error, .. } => self.take_error(token, error),
+                    Answer::Refused(error) | Answer::RefusedOfBatch { error, .. } => {
+                        self.take_error(token, error)
+                    }
                     _ => Ok(()),
                 }
             }

@@ -118,6 +118,7 @@ impl Flow {
         self.counts.skipped = invalid.skipped;
         self.counts.dead_lettered = invalid.dead_lettered;
         self.counts.published -= invalid.refused;
+        self.counts.published_bytes -= invalid.refused_bytes;
         self.invalid.log_end();
     }
 
@@ -185,11 +186,10 @@ impl Flow {
             Message::State { value } => {
                 self.counts.states += 1;
                 if !is_empty_state(value) {
-                    let lanes = &self.lanes;
+                    let workers = &self.lanes;
                     let has_open = |worker: usize| {
-                        lanes
-                            .get(worker)
-                            .is_some_and(|lane| !lane.builder.is_empty())
+                        let lane = workers.get(worker);
+                        lane.is_some_and(|lane| !lane.builder.is_empty())
                     };
                     self.checkpoints.push(value, has_open);
                 }

@@ -12,10 +12,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::place::Place;
 use crate::broker::Limits;
 use crate::error::{Error, Kind, shorten};
-use crate::route::Route;
-use crate::route::Routes;
 use crate::route::dead_letter::{DeadLetters, Letter};
 use crate::route::origin::Origin;
+use crate::route::{Route, Routes};
 use crate::settings::OnInvalidRecord;
 
 /// How many records of a stream are named in the log, one line each.
@@ -27,8 +26,9 @@ pub(super) struct Invalid {
     policy: OnInvalidRecord,
     dead_letters: Option<DeadLetters>,
     streams: Mutex<BTreeMap<Box<str>, u64>>,
-    /// Those that had been counted as published.
+    /// Those that had been counted as published, and their bytes.
     refused: AtomicU64,
+    refused_bytes: AtomicU64,
 }
 
 /// A record that cannot be published.
@@ -37,6 +37,7 @@ pub(super) struct Bad<'a> {
     /// Of the route that it has, or would have.
     pub(super) origin: &'a Arc<Origin>,
     pub(super) place: Place,
+    /// Of its payload.
     pub(super) bytes: usize,
     pub(super) error: Error,
 }
@@ -54,8 +55,9 @@ pub(super) struct DeadLetter {
 pub(super) struct InvalidCounts {
     pub(super) skipped: u64,
     pub(super) dead_lettered: u64,
-    /// How many of them had been counted as published.
+    /// How many of them had been counted as published, and the bytes of their payloads.
     pub(super) refused: u64,
+    pub(super) refused_bytes: u64,
 }
 
 impl Invalid {
@@ -65,6 +67,7 @@ impl Invalid {
             dead_letters: routes.dead_letters(),
             streams: Mutex::default(),
             refused: AtomicU64::new(0),
+            refused_bytes: AtomicU64::new(0),
         }
     }
 
@@ -87,7 +90,8 @@ impl Invalid {
         Ok(letter)
     }
 
-    /// The same for a record that was handed out and is refused by the server.
+    /// The same, once, for a record that was handed out and is refused by the server. What is published in its
+    /// place is no longer counted as published.
     pub(super) fn judge_refused(
         &self,
         bad: &Bad<'_>,
@@ -95,6 +99,8 @@ impl Invalid {
     ) -> Result<Option<DeadLetter>, Error> {
         let letter = self.judge(bad, || Ok(limits))?;
         self.refused.fetch_add(1, Ordering::Relaxed);
+        self.refused_bytes
+            .fetch_add(bad.bytes as u64, Ordering::Relaxed);
         Ok(letter)
     }
 
@@ -105,13 +111,14 @@ impl Invalid {
             skipped: if is_skipping { all } else { 0 },
             dead_lettered: if is_skipping { 0 } else { all },
             refused: self.refused.load(Ordering::Relaxed),
+            refused_bytes: self.refused_bytes.load(Ordering::Relaxed),
         }
     }
 
     /// Tells each stream's number.
     pub(super) fn log_end(&self) {
         let done = match self.dead_letters {
-            Some(_) => "were published as dead letters",
+            Some(_) => "became dead letters",
             None => "were skipped",
         };
         for (stream, count) in &*self.lock() {

@@ -62,3 +62,53 @@ impl fmt::Display for Place {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::input::{Pool, read_blocks};
+    use crate::testing::Random;
+
+    #[test]
+    fn a_place_is_the_line_in_which_a_record_begins() {
+        let mut random = Random::new("places");
+        for _ in 0..500 {
+            let texts: Vec<String> = (0..=random.below(20))
+                .map(|_| "x".repeat(random.below(30)))
+                .collect();
+            let input = texts.join("\n") + "\n";
+            let mut blocks = Vec::new();
+            let keep = |block| {
+                blocks.push(block);
+                true
+            };
+            read_blocks(input.as_bytes(), &Pool::new(0), keep).unwrap();
+            let file: Arc<Path> = Path::new("rows").into();
+            let row = (random.below(2) == 0).then_some(Row { number: 5, file });
+            let lines = Lines {
+                block: Arc::new(blocks.remove(0)),
+                first: Place { line: 7, row },
+            };
+            let mut start = 0;
+            for (index, text) in texts.iter().enumerate() {
+                let within = start + random.below(text.len() + 1);
+                let place = lines.place(within);
+                match place.row {
+                    Some(row) => assert_eq!((place.line, row.number), (7, 5 + index as u64)),
+                    None => assert_eq!(place.line, 7 + index as u64),
+                }
+                start += text.len() + 1;
+            }
+        }
+    }
+
+    #[test]
+    fn a_place_is_told_as_a_reader_looks_for_it() {
+        let line = Place { line: 3, row: None };
+        assert_eq!(line.to_string(), "line 3");
+        let file: Arc<Path> = Path::new("/data/rows").into();
+        let row = Some(Row { number: 9, file });
+        let text = Place { row, ..line }.to_string();
+        assert_eq!(text, "line 3, row 9 of the BATCH file /data/rows");
+    }
+}

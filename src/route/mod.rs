@@ -135,7 +135,7 @@ impl Routes {
             is_useless: needs_key && key_properties.is_empty(),
         };
         if is_constant {
-            route.constant = Some(route.render("{}").map(Arc::new));
+            route.constant = Some(route.render("{}", false).map(Arc::new));
         }
         route
     }
@@ -206,11 +206,14 @@ impl StreamRoute {
         if let Some(constant) = &self.constant {
             return constant.as_ref().map(Routed::Shared).map_err(Error::clone);
         }
-        let route = Arc::new(self.render(record)?);
-        if self.is_deletion(record) {
-            return Ok(Routed::Deletion(route));
-        }
-        Ok(Routed::Own(route))
+        let is_deletion = matches!(&self.address, Address::Key(bucket) if bucket.deletes())
+            && kv_key::is_deleted(record);
+        let route = Arc::new(self.render(record, is_deletion)?);
+        Ok(if is_deletion {
+            Routed::Deletion(route)
+        } else {
+            Routed::Own(route)
+        })
     }
 
     /// Whether no record can be routed, whatever it holds: a template needs the key, and the stream has no
@@ -223,11 +226,7 @@ impl StreamRoute {
         &self.origin
     }
 
-    fn is_deletion(&self, record: &str) -> bool {
-        matches!(&self.address, Address::Key(bucket) if bucket.deletes() && kv_key::is_deleted(record))
-    }
-
-    fn render(&self, record: &str) -> Result<Route, Error> {
+    fn render(&self, record: &str, is_deletion: bool) -> Result<Route, Error> {
         let scope = Scope {
             stream: &self.origin.stream,
             key_properties: &self.key_properties,
@@ -237,7 +236,7 @@ impl StreamRoute {
             Address::Subject(template, invalid) => Subject::render(template, &scope, *invalid)?,
             Address::Key(bucket) => bucket.render(&scope)?,
         };
-        let mark: &[_] = if self.is_deletion(record) {
+        let mark: &[_] = if is_deletion {
             &[kv_key::DELETION]
         } else {
             &[]

@@ -349,7 +349,8 @@ pub(crate) const TABLE: &[Setting] = &[
         key: "kv_bucket",
         group: Group::Delivery,
         kind: ValueKind::String,
-        help: "The KV bucket that records are put into.",
+        help: "The KV bucket that records are put into with `delivery: kv`.",
+        example: Some(r#""singer""#),
         set: |draft, value| store(&mut draft.kv_bucket, text(value)),
         ..Setting::PLAIN
     },
@@ -358,7 +359,7 @@ pub(crate) const TABLE: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::String,
         default: Some(r#""{stream}.{key}""#),
-        help: "The template of a record's key in the bucket.",
+        help: "The template of a record's key in the bucket, with the fields of `subject`; between two of them there must be a dot.",
         set: |draft, value| store(&mut draft.kv_key, text(value)),
         ..Setting::PLAIN
     },
@@ -377,7 +378,7 @@ pub(crate) const TABLE: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::Boolean,
         default: Some("false"),
-        help: "Whether a record whose `_sdc_deleted_at` is set becomes a delete marker.",
+        help: "Whether a record whose `_sdc_deleted_at` is not null becomes a delete marker of its key.",
         set: |draft, value| store(&mut draft.kv_deletes, boolean(value)),
         ..Setting::PLAIN
     },
@@ -386,7 +387,7 @@ pub(crate) const TABLE: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::Options(&["fail", "skip", "dead_letter"]),
         default: Some(r#""fail""#),
-        help: "What happens to a record that cannot be published as it is.",
+        help: "What happens to a record that lacks a key, cannot be addressed or is too large: an error, left out, or published to `dead_letter_subject`.",
         set: |draft, value| store(&mut draft.on_invalid_record, on_invalid_record(value)),
         ..Setting::PLAIN
     },
@@ -394,7 +395,8 @@ pub(crate) const TABLE: &[Setting] = &[
         key: "dead_letter_subject",
         group: Group::Delivery,
         kind: ValueKind::String,
-        help: "The subject for records that cannot be published as they are.",
+        help: "Where `on_invalid_record: dead_letter` publishes records as they were received, with headers that say stream, line and reason.",
+        example: Some(r#""singer.dead""#),
         set: |draft, value| store(&mut draft.dead_letter_subject, text(value)),
         ..Setting::PLAIN
     },

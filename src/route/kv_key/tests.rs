@@ -277,9 +277,9 @@ fn any_fields_make_a_key_that_is_theirs_alone() {
             let (k, l) = (word(&mut random), random.below(3));
             let keys = &["k".to_owned(), "l".to_owned()][..=random.below(2)];
             let record = serde_json::json!({ "v": v, "w": w, "k": k, "l": l }).to_string();
-            let route = routes.compile_stream(&stream, keys);
-            let routed = route.route(&record).unwrap();
-            let key = routed.subject.as_str().strip_prefix("$KV.B.").unwrap();
+            let stream_route = routes.compile_stream(&stream, keys);
+            let route = stream_route.route(&record).unwrap();
+            let key = route.subject.as_str().strip_prefix("$KV.B.").unwrap();
             assert!(
                 key.bytes()
                     .all(|byte| is_plain(byte) || matches!(byte, b'.' | b'=')),
