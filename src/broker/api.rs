@@ -42,6 +42,8 @@ pub(super) struct Api<'a> {
     /// `$JS.API`, or another prefix for a domain or an import.
     pub(super) prefix: &'a str,
     pub(super) inbox_prefix: &'a str,
+    /// How long an answer that does not come is asked for again.
+    pub(super) patience: Duration,
     pub(super) run_end: &'a RunEnd,
 }
 

@@ -43,8 +43,8 @@ pub(super) struct Capture {
     plans: HashMap<Box<str>, Plan>,
     /// The last answer, since records of one stream come in runs.
     last: Option<(Arc<Origin>, Destination)>,
-    /// There is no JetStream here for us.
-    is_core_only: bool,
+    /// Why there is no JetStream here for us, if so.
+    no_jetstream: Option<String>,
 }
 
 impl Capture {
@@ -54,7 +54,7 @@ impl Capture {
             common,
             plans: HashMap::new(),
             last: None,
-            is_core_only: false,
+            no_jetstream: None,
         }
     }
 
@@ -63,7 +63,7 @@ impl Capture {
         self.js_streams.clear();
         self.plans.clear();
         self.last = None;
-        self.is_core_only = false;
+        self.no_jetstream = None;
     }
 
     pub(super) fn js_streams(&self) -> &JsStreams {
@@ -99,7 +99,7 @@ impl Capture {
                 let found = places
                     .iter()
                     .find(takes)
-                    .map(|place| self.destination(*place));
+                    .map(|place| Destination::Stream(*place));
                 let found = found.unwrap_or(Destination::Core);
                 self.check(found, origin, subject)?;
                 Ok(found)
@@ -123,7 +123,7 @@ impl Capture {
             let place = self
                 .js_streams
                 .named(&format!("KV_{bucket}"), wanted, api)?;
-            return Ok(Plan::All(self.destination(place)));
+            return Ok(Plan::All(Destination::Stream(place)));
         }
         let plan = if let Some(name) = settings.jetstream_stream.as_deref() {
             let wanted = settings
@@ -153,23 +153,14 @@ impl Capture {
         };
         match places {
             [] => Plan::All(Destination::Core),
-            [place] if takes_all(*place) => Plan::All(self.destination(*place)),
+            [place] if takes_all(*place) => Plan::All(Destination::Stream(*place)),
             _ => Plan::BySubject(places.to_vec()),
-        }
-    }
-
-    /// A stream that acknowledges nothing can be fed on core NATS only.
-    fn destination(&self, place: usize) -> Destination {
-        if self.js_streams.get(place).acknowledges() {
-            Destination::Stream(place)
-        } else {
-            Destination::Core
         }
     }
 
     /// The streams that capture some of the Singer stream's subjects.
     fn streams_over(&mut self, origin: &Origin, api: &Api<'_>) -> Result<Vec<usize>, Stop> {
-        if self.is_core_only {
+        if self.no_jetstream.is_some() {
             return Ok(Vec::new());
         }
         // No two streams of an account capture the same subject, so one that takes all settles it.
@@ -183,9 +174,11 @@ impl Capture {
         let names = match list_names(&origin.filter, api)? {
             Ok(names) => names,
             Err(why) => {
-                self.is_core_only = true;
-                let line = format!("messages go out on core NATS: {why}");
-                self.common.told.once(Level::Info, &line);
+                if self.common.settings.delivery != DeliveryKind::JetStream {
+                    let line = format!("messages go out on core NATS: {why}");
+                    self.common.told.once(Level::Info, &line);
+                }
+                self.no_jetstream = Some(why);
                 return Ok(Vec::new());
             }
         };
@@ -208,6 +201,14 @@ impl Capture {
                 );
                 Err(failed(what, origin))
             }
+            (_, Destination::Stream(place)) if !self.js_streams.get(place).acknowledges() => {
+                let what = format!(
+                    "JetStream stream '{}' captures '{subject}' and acknowledges nothing (no_ack), so nothing can \
+                     be confirmed",
+                    self.js_streams.get(place).name
+                );
+                Err(failed(what, origin))
+            }
             _ => Ok(()),
         }
     }
@@ -217,7 +218,11 @@ impl Capture {
             Some(name) => format!("JetStream stream '{name}' does not capture '{subject}'"),
             None => format!("no JetStream stream captures '{subject}', and delivery is jetstream"),
         };
-        failed(what, origin)
+        let error = Error::new(Kind::Refused, what).stream(&*origin.stream);
+        Stop::Failed(match &self.no_jetstream {
+            Some(why) => error.cause(why),
+            None => error,
+        })
     }
 
     /// Whether a JetStream stream is fed by fast ingest. Fails if it cannot be and must.
@@ -244,7 +249,7 @@ impl Capture {
             Plan::BySubject(places) => {
                 let mut parts = Vec::new();
                 for place in places {
-                    parts.push(self.describe(self.destination(*place))?);
+                    parts.push(self.describe(Destination::Stream(*place))?);
                 }
                 parts.push("or core NATS where that captures nothing".to_owned());
                 parts.join(", ")

@@ -18,9 +18,7 @@ use super::{Common, Stop};
 use crate::error::{Error, Kind};
 use crate::route::origin::root_filters;
 
-/// How long an API that gives no answer is asked again: after a restart, or while a cluster has no leader.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// The same where the server says that it has no JetStream: another one of its cluster may have it.
+/// How long JetStream is asked for where the server says that it has none: another one of its cluster may.
 const CLUSTER_PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -98,10 +96,19 @@ impl JsStreams {
                 if let Some(wanted) = self.wanted_config(name, wanted, api)? {
                     let found = create(name, &wanted, api)?;
                     let subjects = found.subjects.join(", ");
-                    log::info!("made JetStream stream '{name}', which captures {subjects}");
+                    log::info!("created JetStream stream '{name}', which captures {subjects}");
                     return self.add(found);
                 }
-                let what = format!("there is no JetStream stream '{name}'");
+                let what = match name.strip_prefix("KV_") {
+                    Some(bucket) => {
+                        format!("there is no bucket '{bucket}', and kv_create is not set")
+                    }
+                    None => {
+                        format!(
+                            "there is no JetStream stream '{name}', and jetstream_create is not set"
+                        )
+                    }
+                };
                 Err(Stop::Failed(Error::new(Kind::Refused, what).cause(error)))
             }
             Finding::Error(error) => Err(unusable(&format!("stream '{name}'"), &error)),
@@ -128,24 +135,23 @@ impl JsStreams {
         self.add(parse_info(&json)?)
     }
 
-    /// Fails if a stream that answers no more is gone, or captures a filter no more.
+    /// Fails if a stream that answers no more is gone, or captures other subjects now.
     pub(super) fn check_again(&self, place: usize, api: &Api<'_>) -> Result<(), Stop> {
         let known = self.get(place);
         let name = &known.name;
-        match ask(api, &format!("STREAM.INFO.{name}"), &Value::Null)? {
-            Finding::Error(error) if error.err_code == NO_STREAM => {
+        let answer = api.ask(&format!("STREAM.INFO.{name}"), &Value::Null);
+        // Whatever else it says, it is asked again after the next silence.
+        let Reply::Json(json) = answer.map_err(|Lost| Stop::Lost)? else {
+            return Ok(());
+        };
+        match api_error(&json) {
+            Some(error) if error.err_code == NO_STREAM => {
                 let what = format!("JetStream stream '{name}' was deleted while it was written to");
                 Err(Stop::Failed(Error::new(Kind::Refused, what).cause(error)))
             }
-            Finding::Json(json) => {
-                let found = parse_info(&json)?;
-                if found.subjects == known.subjects {
-                    return Ok(());
-                }
-                // Where the messages go is found out anew.
-                Err(Stop::Lost)
-            }
-            Finding::Error(_) | Finding::NoJetStream(_) => Ok(()),
+            // Where the messages go is found out anew.
+            None if parse_info(&json)?.subjects != known.subjects => Err(Stop::Lost),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -237,7 +243,8 @@ fn create(name: &str, wanted: &WantedConfig, api: &Api<'_>) -> Result<StreamInfo
     parse_info(&json)
 }
 
-/// Asks until there is an answer that will not change by itself.
+/// Asks until there is an answer that will not change by itself: after a restart, or while a cluster has no leader,
+/// there is none for a while.
 fn ask(api: &Api<'_>, verb: &str, body: &Value) -> Result<Finding, Stop> {
     let start = Instant::now();
     let info = api.generation.info();
@@ -245,7 +252,8 @@ fn ask(api: &Api<'_>, verb: &str, body: &Value) -> Result<Finding, Stop> {
         let waited = start.elapsed();
         let why = match api.ask(verb, body).map_err(|Lost| Stop::Lost)? {
             Reply::Denied => {
-                let why = "this account may not ask the JetStream API";
+                let why = "this account may not ask the JetStream API, or not listen to its answers (setting \
+                           inbox_prefix)";
                 return Ok(Finding::NoJetStream(why.to_owned()));
             }
             Reply::NoResponders | Reply::Silent if !info.jetstream => {
@@ -268,8 +276,8 @@ fn ask(api: &Api<'_>, verb: &str, body: &Value) -> Result<Finding, Stop> {
                 Some(error) => error.to_string(),
             },
         };
-        if waited >= PATIENCE {
-            let what = format!("the JetStream API does not answer ({verb})");
+        if waited >= api.patience {
+            let what = format!("the JetStream API does not answer on {}.{verb}", api.prefix);
             return Err(Stop::Failed(Error::new(Kind::Unavailable, what).cause(why)));
         }
         // The run may end meanwhile, and this thread is left behind.

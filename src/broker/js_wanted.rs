@@ -17,8 +17,8 @@ const TIMES: [&str; 3] = ["max_age", "duplicate_window", "subject_delete_marker_
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct WantedConfig {
     pub(super) config: Map<String, Value>,
-    /// The fields that the settings ask for themselves; the others are defaults.
-    asked: Vec<String>,
+    /// The fields that the settings ask for themselves, by their names there; the others are defaults.
+    asked: Vec<(String, String)>,
 }
 
 /// The configuration that `jetstream_create` asks for. `subjects` stand in where it names none. Defaults are
@@ -65,7 +65,7 @@ pub(super) fn wanted_stream(
     }
     Ok(WantedConfig {
         config,
-        asked: user.keys().cloned().collect(),
+        asked: user.keys().map(|key| (key.clone(), key.clone())).collect(),
     })
 }
 
@@ -118,7 +118,7 @@ pub(super) fn wanted_bucket(
             }
         };
         config.insert(field.to_owned(), value);
-        asked.push(field.to_owned());
+        asked.push((key.clone(), field.to_owned()));
     }
     Ok(WantedConfig { config, asked })
 }
@@ -142,34 +142,33 @@ const BUCKET_FIELDS: [&str; 12] = [
 impl WantedConfig {
     /// The fields that the settings ask for and that a stream that exists has otherwise.
     pub(super) fn differences_asked(&self, found: &Value) -> Vec<String> {
-        let asked = self
-            .config
-            .iter()
-            .filter(|(key, _)| self.asked.contains(key));
-        differences(asked, found)
+        let asked = self.asked.iter().map(|(name, field)| (name, field));
+        self.differences(asked, found)
     }
 
     /// The fields that a stream which was made of this has otherwise.
     pub(super) fn differences_all(&self, found: &Value) -> Vec<String> {
-        differences(self.config.iter(), found)
+        self.differences(self.config.keys().map(|field| (field, field)), found)
     }
-}
 
-fn differences<'a>(
-    wanted: impl Iterator<Item = (&'a String, &'a Value)>,
-    found: &Value,
-) -> Vec<String> {
-    wanted
-        .filter(|(key, wanted)| !fits(wanted, &found[key.as_str()]))
-        .map(|(key, wanted)| {
-            let found = &found[key.as_str()];
-            format!(
-                "{key} is {}, not {}",
-                render(key, found),
-                render(key, wanted)
-            )
-        })
-        .collect()
+    fn differences<'a>(
+        &'a self,
+        fields: impl Iterator<Item = (&'a String, &'a String)>,
+        found: &Value,
+    ) -> Vec<String> {
+        let differs = |field: &str| !fits(&self.config[field], &found[field]);
+        fields
+            .filter(|(_, field)| differs(field))
+            .map(|(name, field)| {
+                let (found, wanted) = (&found[field.as_str()], &self.config[field]);
+                format!(
+                    "{name} is {}, not {}",
+                    render(field, found),
+                    render(field, wanted)
+                )
+            })
+            .collect()
+    }
 }
 
 /// Whether a value is the wanted one. The server leaves out what is at its default, adds to objects, and may

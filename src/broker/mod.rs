@@ -69,6 +69,8 @@ pub(crate) enum Notice {
     Confirmed(u64),
     /// The connection is gone. What was not confirmed before must be published again.
     Lost,
+    /// Why nothing goes on for now. It may pass.
+    Trouble(String),
     /// The server refuses this one message, and would again. Until it is published with another route, or
     /// given up, nothing behind it is confirmed.
     Refused { ordinal: u64, reason: String },

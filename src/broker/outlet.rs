@@ -47,8 +47,16 @@ pub(super) struct Outlet {
     refused: VecDeque<(u64, String)>,
     /// The stream is to be looked at: it answered as one does that is gone.
     pub(super) is_missing: bool,
+    /// Why the stream takes nothing for now, until it does.
+    trouble: Option<Trouble>,
     last_route: Option<Arc<Route>>,
     pub(super) duplicates: u64,
+}
+
+/// What keeps a stream from taking messages.
+struct Trouble {
+    why: String,
+    is_told: bool,
 }
 
 /// How a stream is fed.
@@ -93,6 +101,7 @@ impl Outlet {
             alike: Alike::default(),
             refused: VecDeque::new(),
             is_missing: false,
+            trouble: None,
             last_route: None,
             duplicates: 0,
         }
@@ -181,12 +190,10 @@ impl Outlet {
     pub(super) fn look_at_clock(&mut self) -> Option<Control> {
         let now = Instant::now();
         if self.is_outstanding() && now >= self.heard_at + self.ack_timeout {
-            log::info!(
-                "JetStream stream '{}' has acknowledged nothing for {} seconds; {} messages are sent again",
-                self.js_stream.name,
-                self.ack_timeout.as_secs(),
-                self.ledger.in_flight()
-            );
+            let (seconds, messages) = (self.ack_timeout.as_secs(), self.ledger.in_flight());
+            self.note_trouble(&format!(
+                "it has acknowledged none of {messages} messages for {seconds} seconds"
+            ));
             self.ack_timeout = (2 * self.ack_timeout).min(LONGEST_ACK_TIMEOUT);
             self.is_missing = true;
             self.start_over(now);
@@ -257,6 +264,7 @@ impl Outlet {
         }
         if payload.is_empty() && status.is_some() {
             self.is_missing = true;
+            self.note_trouble(&"nobody answers for it");
             self.start_over(Instant::now());
             return Ok(());
         }
@@ -341,6 +349,7 @@ impl Outlet {
     }
 
     fn note_progress(&mut self) {
+        self.trouble = None;
         self.heard_at = Instant::now();
         self.ack_timeout = ACK_TIMEOUT;
         self.pause = FIRST_PAUSE;
@@ -373,7 +382,7 @@ impl Outlet {
                 Ok(())
             }
             Verdict::Retry | Verdict::SlowDown => {
-                log::debug!("JetStream stream '{}': {error}", self.js_stream.name);
+                self.note_trouble(error);
                 if let Feed::Pipelined { most_in_flight, .. } = &mut self.feed {
                     *most_in_flight = (*most_in_flight / 2).max(LEAST_IN_FLIGHT);
                     self.start_over(Instant::now());
@@ -393,6 +402,21 @@ impl Outlet {
                 Err(Error::new(kind, what).cause(error))
             }
         }
+    }
+
+    fn note_trouble(&mut self, why: &dyn std::fmt::Display) {
+        let name = &self.js_stream.name;
+        self.trouble.get_or_insert_with(|| Trouble {
+            why: format!("JetStream stream '{name}' takes nothing for now: {why}"),
+            is_told: false,
+        });
+    }
+
+    /// Why nothing goes on, once.
+    pub(super) fn take_trouble(&mut self) -> Option<String> {
+        let trouble = self.trouble.as_mut().filter(|trouble| !trouble.is_told)?;
+        trouble.is_told = true;
+        Some(trouble.why.clone())
     }
 
     /// Everything unconfirmed is sent again after a pause, the first message alone.

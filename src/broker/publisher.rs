@@ -283,6 +283,7 @@ fn api<'a>(common: &'a Common, generation: &'a Generation, run_end: &'a RunEnd) 
         generation,
         prefix: &common.settings.jetstream_api_prefix,
         inbox_prefix: &common.settings.inbox_prefix,
+        patience: common.settings.connect_timeout,
         run_end,
     }
 }
@@ -379,6 +380,9 @@ impl Delivery for Publisher {
         self.flush_if_wanted();
         if let Some((ordinal, reason)) = self.refused.pop_front() {
             return Ok(Some(Notice::Refused { ordinal, reason }));
+        }
+        if let Some(trouble) = self.outlets.iter_mut().find_map(Outlet::take_trouble) {
+            return Ok(Some(Notice::Trouble(trouble)));
         }
         let settled = self.settled();
         if settled > self.confirmed {

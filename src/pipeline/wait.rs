@@ -32,6 +32,8 @@ pub(super) struct Clocks {
     started: Instant,
     /// When a worker's last confirmation came, or when it was given work while it had none.
     progress: Vec<Instant>,
+    /// What a worker has said since then about why it gets nothing confirmed.
+    trouble: Vec<Option<String>>,
     /// When the last state was given to the writer.
     state: Option<Instant>,
     /// The input has ended: the next state is written whenever the last one was.
@@ -56,6 +58,7 @@ impl Clocks {
         Self {
             started: now,
             progress: vec![now; workers],
+            trouble: vec![None; workers],
             state: None,
             is_ending: false,
             metrics: now,
@@ -245,9 +248,11 @@ impl Flow {
                     messages,
                 } => {
                     self.clocks.progress[worker] = Instant::now();
+                    self.clocks.trouble[worker] = None;
                     self.confirmed += messages;
                     self.checkpoints.confirm(worker, part);
                 }
+                Event::Trouble { worker, why } => self.clocks.trouble[worker] = Some(why),
                 Event::Failed(error) => return Some(error),
             }
         }
@@ -351,7 +356,13 @@ impl Flow {
                 "the NATS server confirmed nothing for {} seconds (confirm_timeout_seconds)",
                 confirm_timeout.as_secs_f64()
             );
-            return Err(Error::new(Kind::Unavailable, what));
+            let error = Error::new(Kind::Unavailable, what);
+            return Err(
+                match self.clocks.trouble.iter_mut().find_map(Option::take) {
+                    Some(why) => error.cause(why),
+                    None => error,
+                },
+            );
         }
         if self.state_out.is_writing()
             && self

@@ -38,6 +38,11 @@ pub(super) enum Event {
         /// Messages that this confirms and none before did.
         messages: u64,
     },
+    /// Why this worker's messages are not confirmed for now.
+    Trouble {
+        worker: usize,
+        why: String,
+    },
     /// The worker has ended; nothing more of it will be confirmed.
     Failed(Error),
 }
@@ -196,6 +201,11 @@ impl Worker {
             match notice {
                 Notice::Confirmed(ordinal) => self.confirm(ordinal),
                 Notice::Lost => self.lose()?,
+                Notice::Trouble(why) => {
+                    log::warn!("{why}");
+                    let worker = self.index;
+                    self.tell(Event::Trouble { worker, why });
+                }
                 Notice::Refused { ordinal, reason } => match self.refuse(ordinal, reason) {
                     Ok(()) => {}
                     Err(Stop::Failed(error)) => return Err(error),

@@ -129,12 +129,11 @@ impl Draft {
             message_id: filled(message_id),
             jetstream_stream,
             jetstream_create,
-            jetstream_api_prefix: match (jetstream_api_prefix, &jetstream_domain) {
+            jetstream_api_prefix: match (jetstream_api_prefix, jetstream_domain) {
                 (Some(prefix), _) => prefix,
                 (None, Some(domain)) => format!("$JS.{domain}.API"),
                 (None, None) => "$JS.API".to_owned(),
             },
-            jetstream_domain,
             inbox_prefix: filled(inbox_prefix),
             kv_bucket,
             kv_key: filled(kv_key),

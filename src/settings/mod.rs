@@ -107,7 +107,6 @@ pub struct Settings {
     pub(crate) jetstream_stream: Option<String>,
     /// The configuration that it is made with where it is missing.
     pub(crate) jetstream_create: Option<Map<String, Value>>,
-    pub(crate) jetstream_domain: Option<String>,
     /// `$JS.API` unless a domain or another prefix is set.
     pub(crate) jetstream_api_prefix: String,
     /// Where answers are awaited, without a dot at the end.
