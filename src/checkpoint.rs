@@ -1,19 +1,19 @@
 //! Which STATE may be written when. Pure: no clock, no I/O, no thread.
 //!
-//! Work goes to the workers in numbered parts (the first is 1), and each worker confirms its parts in order.
-//! A checkpoint is a STATE that waits for the parts that were handed out before it:
+//! Messages go to the workers, each of which counts its own from 1 and confirms them in order. A checkpoint is a
+//! STATE that waits for the messages that were given to the workers before it:
 //!
 //! ```text
-//!  push ──▶ pending (oldest … newest, each with the part that it needs of every worker)
-//!              │ confirm(worker, part)
+//!  push ──▶ pending (oldest … newest, each with the message that it needs of every worker)
+//!              │ confirm(worker, message)
 //!              ▼
 //!           due: the newest of those whose needs are met; take_due gives it once
 //! ```
 
 use std::collections::VecDeque;
 
-/// Bytes of pending checkpoints above which states between the oldest and the newest are given up. They are
-/// never wrong to lose: a newer one says all that they said.
+/// Bytes of pending checkpoints above which every second one is given up. They are never wrong to lose: a newer one
+/// says all that they said.
 const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 
 /// The states that wait for their confirmation.
@@ -21,21 +21,8 @@ const MAX_PENDING_BYTES: usize = 4 * 1024 * 1024;
 pub(crate) struct Checkpoints {
     handed_out: Vec<u64>,
     confirmed: Vec<u64>,
-    pending: VecDeque<Checkpoint>,
-    pending_bytes: usize,
+    pending: Pending,
     due: Option<String>,
-}
-
-#[derive(Debug)]
-struct Checkpoint {
-    needs: Vec<u64>,
-    state: String,
-}
-
-impl Checkpoint {
-    fn bytes(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.needs) + self.state.len()
-    }
 }
 
 impl Checkpoints {
@@ -43,65 +30,47 @@ impl Checkpoints {
         Self {
             handed_out: vec![0; workers],
             confirmed: vec![0; workers],
-            pending: VecDeque::new(),
-            pending_bytes: 0,
+            pending: Pending::new(workers),
             due: None,
         }
     }
 
-    /// Counts a part that goes to a worker, and returns its number.
-    pub(crate) fn hand_out(&mut self, worker: usize) -> u64 {
-        self.handed_out[worker] += 1;
-        self.handed_out[worker]
+    /// Counts messages that go to a worker.
+    pub(crate) fn hand_out(&mut self, worker: usize, messages: usize) {
+        self.handed_out[worker] += messages as u64;
     }
 
-    /// Adds a state behind everything handed out so far, and behind the parts that `has_open` says are
-    /// being filled: those will be the next that are handed out.
-    pub(crate) fn push(&mut self, state: &str, has_open: impl Fn(usize) -> bool) {
+    /// Adds a state behind everything handed out so far, and behind so many messages more as `open` tells of
+    /// each worker: those are the next that will be handed out.
+    pub(crate) fn push(&mut self, state: &str, open: impl Fn(usize) -> usize) {
         let needs = (self.handed_out.iter().enumerate())
-            .map(|(worker, handed_out)| handed_out + u64::from(has_open(worker)));
-        if let Some(last) = self.pending.back_mut()
-            && needs.clone().eq(last.needs.iter().copied())
-        {
-            // The two will be due together, so the newer is enough.
-            self.pending_bytes += state.len();
-            self.pending_bytes -= last.state.len();
-            last.state.clear();
-            last.state.push_str(state);
-            return;
+            .map(|(worker, handed_out)| handed_out + open(worker) as u64);
+        self.pending.push(state, needs);
+        if self.pending.bytes() > MAX_PENDING_BYTES {
+            self.pending.thin_out();
         }
-        let state = state.to_owned();
-        let needs = needs.collect();
-        let checkpoint = Checkpoint { needs, state };
-        if self.pending.len() > 1
-            && self.pending_bytes + checkpoint.bytes() > MAX_PENDING_BYTES
-            && let Some(given_up) = self.pending.pop_back()
-        {
-            self.pending_bytes -= given_up.bytes();
-        }
-        self.pending_bytes += checkpoint.bytes();
-        self.pending.push_back(checkpoint);
         self.settle();
     }
 
-    /// Takes note that a worker's parts up to this one are stored.
-    pub(crate) fn confirm(&mut self, worker: usize, part: u64) {
+    /// Takes note that a worker's messages up to this one are stored.
+    pub(crate) fn confirm(&mut self, worker: usize, message: u64) {
         debug_assert!(
-            part <= self.handed_out[worker],
+            message <= self.handed_out[worker],
             "confirmed before it was handed out"
         );
-        self.confirmed[worker] = self.confirmed[worker].max(part);
+        self.confirmed[worker] = self.confirmed[worker].max(message);
         self.settle();
     }
 
     fn settle(&mut self) {
-        while let Some(first) = self.pending.front()
-            && std::iter::zip(&first.needs, &self.confirmed).all(|(need, done)| need <= done)
-            && let Some(first) = self.pending.pop_front()
-        {
-            self.pending_bytes -= first.bytes();
-            self.due = Some(first.state);
+        if let Some(state) = self.pending.take_met(&self.confirmed) {
+            self.due = Some(state);
         }
+    }
+
+    /// How many messages are stored.
+    pub(crate) fn confirmed(&self) -> u64 {
+        self.confirmed.iter().sum()
     }
 
     /// The newest state that may be written and was not taken yet.
@@ -124,19 +93,97 @@ impl Checkpoints {
     }
 }
 
+/// Checkpoints in three queues and not in one of structures: there may be one behind every record, and none of
+/// them is allocated for.
+#[derive(Debug)]
+struct Pending {
+    workers: usize,
+    /// Of each checkpoint, as many as there are workers.
+    needs: VecDeque<u64>,
+    lengths: VecDeque<usize>,
+    text: VecDeque<u8>,
+}
+
+impl Pending {
+    fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            needs: VecDeque::new(),
+            lengths: VecDeque::new(),
+            text: VecDeque::new(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.text.len() + self.lengths.len() * (1 + self.workers) * size_of::<u64>()
+    }
+
+    fn push(&mut self, state: &str, needs: impl Iterator<Item = u64> + Clone) {
+        let last = self.needs.len().saturating_sub(self.workers);
+        if let Some(length) = self.lengths.back_mut()
+            && needs.clone().eq(self.needs.range(last..).copied())
+        {
+            // The two will be due together, so the newer is enough.
+            self.text.truncate(self.text.len() - *length);
+            *length = state.len();
+        } else {
+            self.needs.extend(needs);
+            self.lengths.push_back(state.len());
+        }
+        self.text.extend(state.as_bytes());
+    }
+
+    /// Takes out everything up to the newest checkpoint whose needs are met, and returns its state.
+    fn take_met(&mut self, confirmed: &[u64]) -> Option<String> {
+        let mut count = 0;
+        let mut bytes = 0;
+        for length in &self.lengths {
+            let needs = self.needs.range(count * self.workers..).take(self.workers);
+            if !std::iter::zip(needs, confirmed).all(|(need, done)| need <= done) {
+                break;
+            }
+            count += 1;
+            bytes += length;
+        }
+        let newest = *self.lengths.get(count.checked_sub(1)?)?;
+        self.needs.drain(..count * self.workers);
+        self.lengths.drain(..count);
+        self.text.drain(..bytes - newest);
+        let state: Vec<u8> = self.text.drain(..newest).collect();
+        Some(String::from_utf8(state).expect("it was pushed as text"))
+    }
+
+    /// Gives every second checkpoint up, but not the oldest and the newest.
+    fn thin_out(&mut self) {
+        let mut kept = Self::new(self.workers);
+        let count = self.lengths.len();
+        let mut start = 0;
+        for (index, length) in self.lengths.iter().enumerate() {
+            if index % 2 == 0 || index + 1 == count {
+                let needs = self.needs.range(index * self.workers..);
+                kept.needs.extend(needs.take(self.workers));
+                kept.lengths.push_back(*length);
+                kept.text.extend(self.text.range(start..start + length));
+            }
+            start += length;
+        }
+        *self = kept;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::testing::Random;
 
-    /// The naive model: every part and every state of a run in one list, in input order.
+    /// The naive model: every message and every state of a run in one list, in input order.
     struct Model {
         events: Vec<Event>,
         printed: usize,
     }
 
     enum Event {
-        Part {
+        Message {
             worker: usize,
             number: u64,
             confirmed: bool,
@@ -150,10 +197,10 @@ mod tests {
             let mut due = None;
             for (place, event) in self.events.iter().enumerate() {
                 match event {
-                    Event::Part {
+                    Event::Message {
                         confirmed: false, ..
                     } => break,
-                    Event::Part { .. } => {}
+                    Event::Message { .. } => {}
                     Event::State(state) => due = Some((place + 1, state.as_str())),
                 }
             }
@@ -171,25 +218,25 @@ mod tests {
                 events: Vec::new(),
                 printed: 0,
             };
-            // Records of a part come before and after a state: an open part is in the list from its first record on.
-            let mut open = vec![false; workers];
+            // Messages of a part come before and after a state.
+            let mut open = vec![0; workers];
             let mut handed_out = vec![0; workers];
             let mut confirmed = vec![0; workers];
             for step in 0..100 {
                 let worker = random.below(workers);
                 match random.below(5) {
-                    0 if !open[worker] => {
-                        open[worker] = true;
-                        let number = handed_out[worker] + 1;
-                        model.events.push(Event::Part {
+                    0 => {
+                        open[worker] += 1;
+                        model.events.push(Event::Message {
                             worker,
-                            number,
+                            number: handed_out[worker] + open[worker] as u64,
                             confirmed: false,
                         });
                     }
-                    1 if open[worker] => {
-                        open[worker] = false;
-                        handed_out[worker] = checkpoints.hand_out(worker);
+                    1 => {
+                        let messages = std::mem::take(&mut open[worker]);
+                        checkpoints.hand_out(worker, messages);
+                        handed_out[worker] += messages as u64;
                     }
                     2 => {
                         let state = format!("{{\"step\":{step}}}");
@@ -201,7 +248,7 @@ mod tests {
                         confirmed[worker] += 1 + random.next() % ahead;
                         checkpoints.confirm(worker, confirmed[worker]);
                         for event in &mut model.events {
-                            if let Event::Part {
+                            if let Event::Message {
                                 worker: of,
                                 number,
                                 confirmed: done,
@@ -232,23 +279,25 @@ mod tests {
     #[test]
     fn pending_states_are_bounded_in_bytes_and_the_oldest_and_newest_stay() {
         let mut checkpoints = Checkpoints::new(1);
-        let state = |n: u64| format!("{n} ") + &"x".repeat(MAX_PENDING_BYTES / 4 - 4);
-        for part in 1..=100 {
-            assert_eq!(checkpoints.hand_out(0), part);
-            checkpoints.push(&state(part), |_| false);
-            assert!(checkpoints.pending_bytes <= MAX_PENDING_BYTES + MAX_PENDING_BYTES / 4);
+        let state = |n: u64| format!("{n} ") + &"x".repeat(MAX_PENDING_BYTES / 50);
+        for message in 1..=1000 {
+            checkpoints.hand_out(0, 1);
+            checkpoints.push(&state(message), |_| 0);
+            assert!(checkpoints.pending.bytes() <= MAX_PENDING_BYTES);
         }
+        let kept = checkpoints.pending.lengths.len();
+        assert!(kept > 20, "{kept}");
         checkpoints.confirm(0, 1);
         assert_eq!(checkpoints.take_due(), Some(state(1)));
-        checkpoints.confirm(0, 100);
-        assert_eq!(checkpoints.take_due(), Some(state(100)));
-        assert_eq!(checkpoints.pending_bytes, 0);
+        checkpoints.confirm(0, 1000);
+        assert_eq!(checkpoints.take_due(), Some(state(1000)));
+        assert_eq!(checkpoints.pending.bytes(), 0);
     }
 
     #[test]
     fn a_state_with_nothing_before_it_is_due_at_once() {
         let mut checkpoints = Checkpoints::new(2);
-        checkpoints.push("1", |_| false);
+        checkpoints.push("1", |_| 0);
         assert_eq!(checkpoints.take_due().as_deref(), Some("1"));
         assert_eq!(checkpoints.take_due(), None);
     }

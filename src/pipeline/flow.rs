@@ -40,9 +40,8 @@ pub(crate) struct Flow {
     pub(super) counts: Counts,
     /// What is done about records that cannot be published as they are.
     pub(super) invalid: Arc<Invalid>,
-    /// Messages for the workers, dead letters included, and how many of them are confirmed.
+    /// Messages for the workers, dead letters included.
     pub(super) messages: u64,
-    pub(super) confirmed: u64,
     /// One for each worker, from the first SCHEMA on: a run without one needs no server.
     pub(super) lanes: Vec<Lane>,
     pub(super) events: Receiver<Event>,
@@ -76,7 +75,6 @@ impl Flow {
             counts: Counts::default(),
             invalid: Arc::new(Invalid::new(&routes, run.settings.on_invalid_record)),
             messages: 0,
-            confirmed: 0,
             lanes: Vec::new(),
             events,
             event_sender,
@@ -187,11 +185,12 @@ impl Flow {
                 self.counts.states += 1;
                 if !is_empty_state(value) {
                     let workers = &self.lanes;
-                    let has_open = |worker: usize| {
-                        let lane = workers.get(worker);
-                        lane.is_some_and(|lane| !lane.builder.is_empty())
+                    let open = |worker: usize| {
+                        workers
+                            .get(worker)
+                            .map_or(0, |lane| lane.builder.messages())
                     };
-                    self.checkpoints.push(value, has_open);
+                    self.checkpoints.push(value, open);
                 }
                 Ok(())
             }

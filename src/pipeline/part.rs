@@ -79,6 +79,10 @@ impl Builder {
         self.items.is_empty()
     }
 
+    pub(super) fn messages(&self) -> usize {
+        self.items.len()
+    }
+
     /// Adds a record with a route that the stream's records share; `slot` is the stream's.
     pub(super) fn push_shared(
         &mut self,

@@ -108,7 +108,7 @@ impl Flow {
         if self.checkpoints.is_settled(worker) {
             self.clocks.progress[worker] = Instant::now();
         }
-        self.checkpoints.hand_out(worker);
+        self.checkpoints.hand_out(worker, part.messages());
         let inbox = self.lanes[worker].inbox.clone();
         let mut outcome = Ok(());
         while outcome.is_ok() {
@@ -242,15 +242,10 @@ impl Flow {
                         headers: limits.headers && self.limits.is_none_or(|known| known.headers),
                     });
                 }
-                Event::Confirmed {
-                    worker,
-                    part,
-                    messages,
-                } => {
+                Event::Confirmed { worker, message } => {
                     self.clocks.progress[worker] = Instant::now();
                     self.clocks.trouble[worker] = None;
-                    self.confirmed += messages;
-                    self.checkpoints.confirm(worker, part);
+                    self.checkpoints.confirm(worker, message);
                 }
                 Event::Trouble { worker, why } => self.clocks.trouble[worker] = Some(why),
                 Event::Failed(error) => return Some(error),
@@ -388,7 +383,7 @@ impl Flow {
         progress::show(&Snapshot {
             records: self.counts.published,
             bytes: self.counts.published_bytes,
-            unconfirmed: self.messages - self.confirmed,
+            unconfirmed: self.messages - self.checkpoints.confirmed(),
             elapsed: self.clocks.started.elapsed(),
             streams: streams
                 .map(|stream| (stream.name.to_string(), stream.records))

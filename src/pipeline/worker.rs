@@ -24,19 +24,15 @@ use crate::settings::Settings;
 
 /// The least time between two confirmations, unless the window fills: each wakes five threads.
 const ASK_INTERVAL: Duration = Duration::from_millis(5);
-/// How often confirmations that end no part are told: they show only that the server is alive.
-const TELL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What a worker tells the flow.
 #[derive(Debug)]
 pub(super) enum Event {
     Connected(Limits),
-    /// Every part of this worker up to this number, counted from 1, is stored.
+    /// Every message of this worker up to this one, counted from 1, is stored.
     Confirmed {
         worker: usize,
-        part: u64,
-        /// Messages that this confirms and none before did.
-        messages: u64,
+        message: u64,
     },
     /// Why this worker's messages are not confirmed for now.
     Trouble {
@@ -64,11 +60,6 @@ pub(super) struct Worker {
     /// Up to which ordinal a confirmation was asked for.
     asked: u64,
     asked_at: Instant,
-    /// Parts that are confirmed whole.
-    parts: u64,
-    /// Confirmed messages that the flow was not told of yet.
-    untold: u64,
-    told_at: Instant,
 }
 
 /// What ended a wait.
@@ -105,9 +96,6 @@ impl Worker {
             is_lost: false,
             asked: 0,
             asked_at: Instant::now(),
-            parts: 0,
-            untold: 0,
-            told_at: Instant::now(),
         }
     }
 
@@ -197,13 +185,20 @@ impl Worker {
     }
 
     fn take_notices(&mut self) -> Result<(), Error> {
+        let worker = self.index;
         while let Some(notice) = self.delivery.poll()? {
             match notice {
-                Notice::Confirmed(ordinal) => self.confirm(ordinal),
+                Notice::Confirmed(ordinal) => {
+                    self.window.confirm(ordinal);
+                    if !self.refused.is_empty() {
+                        self.refused = self.refused.split_off(&(ordinal + 1));
+                    }
+                    let message = ordinal;
+                    self.tell(Event::Confirmed { worker, message });
+                }
                 Notice::Lost => self.lose()?,
                 Notice::Trouble(why) => {
                     log::warn!("{why}");
-                    let worker = self.index;
                     self.tell(Event::Trouble { worker, why });
                 }
                 Notice::Refused { ordinal, reason } => match self.refuse(ordinal, reason) {
@@ -214,24 +209,6 @@ impl Worker {
             }
         }
         Ok(())
-    }
-
-    fn confirm(&mut self, ordinal: u64) {
-        let confirmed = self.window.confirm(ordinal);
-        if !self.refused.is_empty() {
-            self.refused = self.refused.split_off(&(ordinal + 1));
-        }
-        self.parts += confirmed.entries;
-        self.untold += confirmed.messages;
-        if confirmed.entries > 0 || self.told_at.elapsed() >= TELL_INTERVAL {
-            self.told_at = Instant::now();
-            self.tell(Event::Confirmed {
-                worker: self.index,
-                part: self.parts,
-                messages: self.untold,
-            });
-            self.untold = 0;
-        }
     }
 
     /// Connects again at once only if something is unconfirmed.
