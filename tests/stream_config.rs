@@ -129,6 +129,35 @@ fn a_stream_that_would_overlap_another_one_is_an_error_with_the_servers_words() 
 }
 
 #[test]
+fn a_configuration_that_the_server_refuses_is_an_error_at_once_with_its_words() {
+    for (config, words) in [
+        (
+            json!({"subjects": ["users"], "num_replicas": 3}),
+            "replicas > 1",
+        ),
+        (
+            json!({"subjects": ["users"], "max_age": "1m", "duplicate_window": "1h"}),
+            "duplicates window",
+        ),
+    ] {
+        let server = NatsServer::with_jetstream();
+        let outcome = creating(&server, config).run();
+        outcome.exits(1).prints("").error(&["NEW", words]);
+    }
+}
+
+#[test]
+fn what_is_left_to_the_server_is_no_matter() {
+    let server = NatsServer::with_jetstream();
+    let outcome = creating(
+        &server,
+        json!({"subjects": ["users"], "num_replicas": 0, "duplicate_window": 0, "persist_mode": "default", "storage": null}),
+    )
+    .run();
+    outcome.succeeds().prints("1\n");
+}
+
+#[test]
 fn a_stream_to_create_needs_a_name() {
     let server = NatsServer::with_jetstream();
     let outcome = Target::new()
@@ -162,6 +191,11 @@ fn what_may_vanish_though_acknowledged_is_one_warning() {
         (json!({"max_msgs": 100_000}), "max_msgs"),
         (json!({"max_bytes": 100_000_000}), "max_bytes"),
         (json!({"max_msgs_per_subject": 5}), "max_msgs_per_subject"),
+        (
+            json!({"max_msgs_per_subject": 5, "discard": "new"}),
+            "max_msgs_per_subject",
+        ),
+        (json!({"persist_mode": "async"}), "persist_mode"),
     ] {
         let outcome = audited(config, |target| target);
         outcome

@@ -27,13 +27,20 @@ pub(super) fn audit(js_stream: &StreamInfo, message_id: MessageId) -> Vec<String
     if js_stream.duration("max_age") > Duration::ZERO && !is_bucket {
         add("drops messages after a time (max_age)");
     }
-    let limits = ["max_msgs", "max_bytes", "max_msgs_per_subject"];
-    let is_limited = |key: &&&str| js_stream.limit(key).is_some();
-    let found: Vec<&str> = limits.iter().filter(is_limited).copied().collect();
-    if js_stream.text("discard") == "old" && !found.is_empty() && !is_bucket {
-        let found = found.join(", ");
+    if js_stream.text("persist_mode") == "async" {
+        add(
+            "acknowledges messages before they are written (persist_mode async), and a crash of its server loses \
+             the last of them",
+        );
+    }
+    let forgetful: Vec<&str> = ["max_msgs", "max_bytes", "max_msgs_per_subject"]
+        .into_iter()
+        .filter(|limit| js_stream.limit(limit).is_some() && forgets(js_stream, limit))
+        .collect();
+    if !forgetful.is_empty() {
+        let limits = forgetful.join(", ");
         add(&format!(
-            "drops the oldest messages when it is full ({found} with discard old)"
+            "drops the oldest messages when it is full ({limits})"
         ));
     }
     let window = js_stream.duration("duplicate_window");
@@ -48,4 +55,110 @@ pub(super) fn audit(js_stream: &StreamInfo, message_id: MessageId) -> Vec<String
     let sentence =
         |danger: String| format!("JetStream stream '{name}' {danger}; its owner can change that");
     dangers.into_iter().map(sentence).collect()
+}
+
+/// Whether a limit that is reached drops what was stored. `discard: new` alone does not hold for the limit of a
+/// subject. That a bucket keeps the newest values of a key is what it is for.
+fn forgets(js_stream: &StreamInfo, limit: &str) -> bool {
+    let refuses = js_stream.text("discard") == "new";
+    match limit {
+        "max_msgs_per_subject" if js_stream.name.starts_with("KV_") => false,
+        "max_msgs_per_subject" => !refuses || js_stream.config["discard_new_per_subject"] != true,
+        _ => !refuses,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The fields that the warnings name.
+    #[track_caller]
+    fn check(name: &str, message_id: MessageId, config: Value, expected: &[&str]) {
+        let mut config = config;
+        config["name"] = name.into();
+        for (key, default) in [
+            ("subjects", json!(["a"])),
+            ("duplicate_window", 120_000_000_000_u64.into()),
+        ] {
+            config
+                .as_object_mut()
+                .unwrap()
+                .entry(key)
+                .or_insert(default);
+        }
+        let info =
+            StreamInfo::parse(&json!({"config": config, "state": {"consumer_count": 0}})).unwrap();
+        let found = audit(&info, message_id);
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (warning, field) in std::iter::zip(&found, expected) {
+            assert!(warning.contains(field), "{field}: {warning}");
+        }
+    }
+
+    #[test]
+    fn what_may_vanish_is_told_and_nothing_else() {
+        let check = |config, expected: &[&str]| check("S", MessageId::None, config, expected);
+        check(json!({"discard": "new", "storage": "file"}), &[]);
+        check(
+            json!({"discard": "old", "max_msgs": -1, "max_bytes": -1, "max_msgs_per_subject": -1}),
+            &[],
+        );
+        check(
+            json!({"discard": "old", "max_msgs": 1, "max_bytes": 1}),
+            &["(max_msgs, max_bytes)"],
+        );
+        check(
+            json!({"discard": "new", "max_msgs": 1, "max_bytes": 1}),
+            &[],
+        );
+        check(
+            json!({"discard": "new", "max_msgs": 1, "max_msgs_per_subject": 1}),
+            &["(max_msgs_per_subject)"],
+        );
+        check(
+            json!({"discard": "new", "max_msgs_per_subject": 1, "discard_new_per_subject": true}),
+            &[],
+        );
+        check(
+            json!({"discard": "new", "persist_mode": "async"}),
+            &["persist_mode async"],
+        );
+        check(
+            json!({"discard": "new", "no_ack": true, "storage": "memory"}),
+            &["no_ack", "memory"],
+        );
+        check(
+            json!({"discard": "new", "retention": "interest", "max_age": 1}),
+            &["interest", "max_age"],
+        );
+    }
+
+    #[test]
+    fn a_bucket_may_have_a_history_and_a_time_to_live_but_must_not_drop_keys() {
+        let check = |config, expected: &[&str]| check("KV_b", MessageId::None, config, expected);
+        check(
+            json!({"discard": "new", "max_msgs_per_subject": 1, "max_age": 1, "max_bytes": 9}),
+            &[],
+        );
+        check(
+            json!({"discard": "old", "max_msgs_per_subject": 1, "max_bytes": 9}),
+            &["(max_bytes)"],
+        );
+    }
+
+    #[test]
+    fn a_window_shorter_than_a_day_matters_to_ids_of_the_content() {
+        let config = |nanoseconds: u64| json!({"discard": "new", "duplicate_window": nanoseconds});
+        check("S", MessageId::Content, config(86_400_000_000_000), &[]);
+        check(
+            "S",
+            MessageId::Content,
+            config(86_399_000_000_000),
+            &["after 86399 seconds"],
+        );
+        check("S", MessageId::Run, config(120_000_000_000), &[]);
+    }
 }

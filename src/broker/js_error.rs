@@ -37,7 +37,8 @@ pub(super) enum Verdict {
     Fail(Kind),
 }
 
-/// The errors that a publisher may meet (spec nats.md, 1c).
+/// The errors that a publisher may meet (spec nats.md, 1c), and those of making a stream whose class says that they
+/// pass and that do not.
 const VERDICTS: &[(u64, &str, Verdict)] = &[
     (10002, "account resources exceeded", REFUSED),
     (10008, "cluster not available", Verdict::Retry),
@@ -46,6 +47,8 @@ const VERDICTS: &[(u64, &str, Verdict)] = &[
     (10028, "memory exceeded", REFUSED),
     (10039, "JetStream not enabled for the account", REFUSED),
     (10047, "storage exceeded", REFUSED),
+    (10052, "bad configuration of a stream", REFUSED),
+    (10053, "limits of the account exceeded", REFUSED),
     (
         10054,
         "message too large for the stream",
@@ -64,6 +67,7 @@ const VERDICTS: &[(u64, &str, Verdict)] = &[
         "another last sequence than the expected one",
         REFUSED,
     ),
+    (10074, "no replicas without a cluster", REFUSED),
     (10076, "JetStream not enabled", REFUSED),
     (10077, "stream full, or its store fails", Verdict::SlowDown),
     (10097, "headers too large", Verdict::BadRecord),
@@ -147,6 +151,8 @@ mod tests {
         check(400, 10054, Verdict::BadRecord);
         check(400, 10060, REFUSED);
         check(400, 10208, Verdict::NoBatch);
+        check(500, 10052, REFUSED);
+        check(500, 10074, REFUSED);
         check(429, 99_999, Verdict::SlowDown);
         check(503, 99_999, Verdict::Retry);
         check(400, 99_999, REFUSED);

@@ -43,7 +43,7 @@ pub(super) fn wanted_stream(
     if api_level >= LEVEL_OF_BATCHES {
         config.insert("allow_batched".to_owned(), true.into());
     }
-    for (key, value) in user {
+    for (key, value) in given(user) {
         let value = if TIMES.contains(&key.as_str()) {
             parse_time(value)
                 .ok_or_else(|| bad("jetstream_create", key, "is no time, as in \"24h\""))?
@@ -65,7 +65,9 @@ pub(super) fn wanted_stream(
     }
     Ok(WantedConfig {
         config,
-        asked: user.keys().map(|key| (key.clone(), key.clone())).collect(),
+        asked: given(user)
+            .map(|(key, _)| (key.clone(), key.clone()))
+            .collect(),
     })
 }
 
@@ -88,7 +90,7 @@ pub(super) fn wanted_bucket(
         "allow_direct": true,
     }));
     let mut asked = Vec::new();
-    for (key, value) in user {
+    for (key, value) in given(user) {
         let wrong = |what| bad("kv_create", key, what);
         let time = || parse_time(value).ok_or_else(|| wrong("is no time, as in \"24h\""));
         let (field, value) = match key.as_str() {
@@ -97,7 +99,7 @@ pub(super) fn wanted_bucket(
                 _ => return Err(wrong("must be from 1 to 64")),
             },
             "ttl" => ("max_age", time()?),
-            "replicas" => ("num_replicas", value.clone()),
+            "replicas" | "num_replicas" => ("num_replicas", value.clone()),
             "max_value_size" => ("max_msg_size", value.clone()),
             "compression" => match value.as_bool() {
                 Some(true) => ("compression", "s2".into()),
@@ -123,12 +125,18 @@ pub(super) fn wanted_bucket(
     Ok(WantedConfig { config, asked })
 }
 
+/// The fields that are set: null stands for the default, as in the settings.
+fn given(user: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
+    user.iter().filter(|(_, value)| !value.is_null())
+}
+
 /// What `kv_create` may hold.
-const BUCKET_FIELDS: [&str; 12] = [
+const BUCKET_FIELDS: [&str; 13] = [
     "history",
     "ttl",
     "storage",
     "replicas",
+    "num_replicas",
     "max_bytes",
     "max_value_size",
     "compression",
@@ -156,7 +164,10 @@ impl WantedConfig {
         fields: impl Iterator<Item = (&'a String, &'a String)>,
         found: &Value,
     ) -> Vec<String> {
-        let differs = |field: &str| !fits(&self.config[field], &found[field]);
+        let differs = |field: &str| {
+            let wanted = &self.config[field];
+            !is_left_open(field, wanted) && !fits(wanted, &found[field])
+        };
         fields
             .filter(|(_, field)| differs(field))
             .map(|(name, field)| {
@@ -169,6 +180,11 @@ impl WantedConfig {
             })
             .collect()
     }
+}
+
+/// Whether a value asks the server to fill in its own.
+fn is_left_open(key: &str, wanted: &Value) -> bool {
+    ["num_replicas", "duplicate_window"].contains(&key) && is_nothing(wanted)
 }
 
 /// Whether a value is the wanted one. The server leaves out what is at its default, adds to objects, and may
@@ -195,7 +211,7 @@ fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
         Value::Number(number) => matches!(number.as_i64(), Some(-1 | 0)),
-        Value::String(text) => text.is_empty() || text == "none",
+        Value::String(text) => ["", "none", "default"].contains(&text.as_str()),
         Value::Array(items) => items.is_empty(),
         Value::Object(entries) => entries.is_empty(),
         Value::Bool(true) => false,
@@ -224,7 +240,7 @@ const UNITS: [(&str, u64); 8] = [
     ("d", 86_400_000_000_000),
 ];
 
-/// Nanoseconds, from a number of them or from a text as Go writes it: `1h30m`, `2m`, `500ms`; and `7d`.
+/// Nanoseconds, from a number of them or from a text as Go writes it: `1h30m`, `1.5h`, `500ms`; and `7d`.
 fn parse_time(value: &Value) -> Option<Value> {
     let text = match value {
         Value::Number(_) => return value.as_u64().map(Value::from),
@@ -234,15 +250,17 @@ fn parse_time(value: &Value) -> Option<Value> {
     let mut rest = text;
     let mut total: u64 = 0;
     while !rest.is_empty() || text.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
-        let number: u64 = rest[..digits].parse().ok()?;
-        rest = &rest[digits..];
-        let end = rest
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(rest.len());
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == &rest[..end])?;
-        total = total.checked_add(number.checked_mul(*unit)?)?;
-        rest = &rest[end..];
+        let is_digit = |c: char| c.is_ascii_digit() || c == '.';
+        let (number, behind) = rest.split_at(rest.find(|c| !is_digit(c))?);
+        let (unit, behind) = behind.split_at(behind.find(is_digit).unwrap_or(behind.len()));
+        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+        total = total.checked_add(whole.parse::<u64>().ok()?.checked_mul(*unit)?)?;
+        let parts_of_unit = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+        let fraction =
+            u128::from(fraction.parse::<u64>().ok()?) * u128::from(*unit) / parts_of_unit;
+        total = total.checked_add(u64::try_from(fraction).ok()?)?;
+        rest = behind;
     }
     Some(total.into())
 }
@@ -273,6 +291,13 @@ mod tests {
             (json!("1h30m"), Some(5_400_000_000_000)),
             (json!("500ms"), Some(500_000_000)),
             (json!("7d"), Some(604_800_000_000_000)),
+            (json!("1.5h"), Some(5_400_000_000_000)),
+            (json!("1.25m0.5s"), Some(75_500_000_000)),
+            (json!("0.9ns"), Some(0)),
+            (json!(".5s"), None),
+            (json!("5.s"), None),
+            (json!("1.2.3s"), None),
+            (json!("0.99999999999999999999999999s"), None),
             (json!(5), Some(5)),
             (json!(""), None),
             (json!("5"), None),
@@ -328,7 +353,7 @@ mod tests {
     #[test]
     fn a_bucket_is_made_in_the_words_of_buckets() {
         let user = json!({"history": 5, "ttl": "1h", "compression": true, "limit_marker_ttl": "2s",
-            "replicas": 3, "max_value_size": 100});
+            "num_replicas": 3, "max_value_size": 100, "max_bytes": null});
         let wanted = wanted_bucket("b", &map(user)).unwrap();
         let config = Value::Object(wanted.config);
         assert_eq!(config["name"], "KV_b");
@@ -380,6 +405,26 @@ mod tests {
                 "allow_batched is not set, not true",
                 "max_age is 0 s, not 3600 s"
             ]
+        );
+    }
+
+    #[test]
+    fn what_is_left_to_the_server_is_no_difference() {
+        let user = map(
+            json!({"num_replicas": 0, "duplicate_window": 0, "persist_mode": "default",
+            "compression": "none", "sources": [], "description": "", "discard": null}),
+        );
+        let wanted = wanted_stream("S", &user, &["a".to_owned()], 5).unwrap();
+        assert_eq!(wanted.config["discard"], "new");
+        let found = json!({
+            "name": "S", "subjects": ["a"], "retention": "limits", "storage": "file", "discard": "new",
+            "num_replicas": 1, "allow_direct": true, "allow_batched": true, "duplicate_window": 120_000_000_000_u64,
+        });
+        assert_eq!(wanted.differences_all(&found), Vec::<String>::new());
+        let found = json!({"persist_mode": "async", "num_replicas": 3});
+        assert_eq!(
+            wanted.differences_asked(&found),
+            ["persist_mode is \"async\", not \"default\""]
         );
     }
 }

@@ -57,6 +57,8 @@ pub(super) struct Worker {
     limits: Limits,
     /// The connection is gone, and there was nothing to send again: the next part connects.
     is_lost: bool,
+    /// A message that ends the run, by its ordinal, once everything before it is confirmed.
+    failure: Option<(u64, Error)>,
     /// Up to which ordinal a confirmation was asked for.
     asked: u64,
     asked_at: Instant,
@@ -94,6 +96,7 @@ impl Worker {
                 headers: false,
             },
             is_lost: false,
+            failure: None,
             asked: 0,
             asked_at: Instant::now(),
         }
@@ -112,8 +115,14 @@ impl Worker {
         self.tell(Event::Connected(self.limits));
         let mut is_open = true;
         while is_open || !self.window.is_empty() {
+            if let Some((ordinal, error)) = &self.failure
+                && self.window.confirmed() + 1 >= *ordinal
+            {
+                return Err(error.clone());
+            }
             let ask_at = self.ask_if_wise();
-            match self.wait(is_open && self.window.has_room(), ask_at) {
+            let wants_part = is_open && self.window.has_room() && self.failure.is_none();
+            match self.wait(wants_part, ask_at) {
                 Woken::Part(part) => self.take_on(part)?,
                 Woken::InputEnded => is_open = false,
                 Woken::RunEnded => return Ok(()),
@@ -253,8 +262,11 @@ impl Worker {
         Ok(())
     }
 
-    /// Publishes a message of the window, or the dead letter in its place.
+    /// Publishes a message of the window, or the dead letter in its place; nothing behind one that ends the run.
     fn publish(&mut self, ordinal: u64) -> Result<(), Stop> {
+        if (self.failure.as_ref()).is_some_and(|(failed, _)| ordinal >= *failed) {
+            return Ok(());
+        }
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
@@ -306,12 +318,17 @@ impl Worker {
                 .line(part.place(place).line)
                 .stream(&*route.origin.stream),
         };
-        let letter = self
-            .invalid
-            .judge_refused(&bad, self.limits)
-            .map_err(Stop::Failed)?;
-        self.refused.insert(ordinal, letter);
-        self.publish(ordinal)
+        match self.invalid.judge_refused(&bad, self.limits) {
+            Ok(letter) => {
+                self.refused.insert(ordinal, letter);
+                self.publish(ordinal)
+            }
+            Err(error) => {
+                self.failure.get_or_insert((ordinal, error));
+                self.delivery.request_confirmation(true);
+                Ok(())
+            }
+        }
     }
 
     fn tell(&self, event: Event) {
