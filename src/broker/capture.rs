@@ -35,12 +35,24 @@ enum Plan {
     BySubject(Vec<usize>),
 }
 
+impl Plan {
+    fn places(&self) -> &[usize] {
+        match self {
+            Self::All(Destination::Core) => &[],
+            Self::All(Destination::Stream(place)) => std::slice::from_ref(place),
+            Self::BySubject(places) => places,
+        }
+    }
+}
+
 /// What was found out over one connection.
 pub(super) struct Capture {
     common: Arc<Common>,
     js_streams: JsStreams,
     /// By filter.
     plans: HashMap<Box<str>, Plan>,
+    /// The Singer streams that go to a JetStream stream, by its place.
+    feeders: HashMap<usize, Vec<Box<str>>>,
     /// The last answer, since records of one stream come in runs.
     last: Option<(Arc<Origin>, Destination)>,
     /// Why there is no JetStream here for us, if so.
@@ -53,6 +65,7 @@ impl Capture {
             js_streams: JsStreams::new(Arc::clone(&common)),
             common,
             plans: HashMap::new(),
+            feeders: HashMap::new(),
             last: None,
             no_jetstream: None,
         }
@@ -62,6 +75,7 @@ impl Capture {
     pub(super) fn reset(&mut self) {
         self.js_streams.clear();
         self.plans.clear();
+        self.feeders.clear();
         self.last = None;
         self.no_jetstream = None;
     }
@@ -83,6 +97,10 @@ impl Capture {
         if !self.plans.contains_key(&origin.filter) {
             let plan = self.make_plan(origin, api)?;
             self.tell_choice(origin, &plan)?;
+            for place in plan.places() {
+                let feeders = self.feeders.entry(*place).or_default();
+                feeders.push(origin.stream.clone());
+            }
             self.plans.insert(origin.filter.clone(), plan);
         }
         let subject = route.subject.as_str();
@@ -222,6 +240,18 @@ impl Capture {
         Stop::Failed(match &self.no_jetstream {
             Some(why) => error.cause(why),
             None => error,
+        })
+    }
+
+    /// Fails if a JetStream stream that answers no more is gone, or captures other subjects now.
+    pub(super) fn check_again(&self, place: usize, api: &Api<'_>) -> Result<(), Stop> {
+        let outcome = self.js_streams.check_again(place, api);
+        let Some([only]) = self.feeders.get(&place).map(Vec::as_slice) else {
+            return outcome;
+        };
+        outcome.map_err(|stop| match stop {
+            Stop::Failed(error) => Stop::Failed(error.stream(&**only)),
+            other => other,
         })
     }
 

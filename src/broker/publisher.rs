@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Select, Sender};
+use log::Level;
 
 use super::api::Api;
 use super::capture::{Capture, Destination};
@@ -262,7 +263,7 @@ impl Publisher {
                 let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
                 let place = self.outlets[index].place;
                 let api = api(&self.common, generation, &self.run_end);
-                self.capture.js_streams().check_again(place, &api)?;
+                self.capture.check_again(place, &api)?;
             }
         }
         Ok(())
@@ -381,13 +382,15 @@ impl Delivery for Publisher {
         if let Some((ordinal, reason)) = self.refused.pop_front() {
             return Ok(Some(Notice::Refused { ordinal, reason }));
         }
-        if let Some(trouble) = self.outlets.iter_mut().find_map(Outlet::take_trouble) {
-            return Ok(Some(Notice::Trouble(trouble)));
-        }
         let settled = self.settled();
         if settled > self.confirmed {
             self.confirmed = settled;
             return Ok(Some(Notice::Confirmed(settled)));
+        }
+        // Behind what was confirmed before it began.
+        if let Some(trouble) = self.outlets.iter_mut().find_map(Outlet::take_trouble) {
+            self.common.told.once(Level::Warn, &trouble);
+            return Ok(Some(Notice::Trouble(trouble)));
         }
         Ok(None)
     }

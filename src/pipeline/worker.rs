@@ -206,10 +206,7 @@ impl Worker {
                     self.tell(Event::Confirmed { worker, message });
                 }
                 Notice::Lost => self.lose()?,
-                Notice::Trouble(why) => {
-                    log::warn!("{why}");
-                    self.tell(Event::Trouble { worker, why });
-                }
+                Notice::Trouble(why) => self.tell(Event::Trouble { worker, why }),
                 Notice::Refused { ordinal, reason } => match self.refuse(ordinal, reason) {
                     Ok(()) => {}
                     Err(Stop::Failed(error)) => return Err(error),
