@@ -2,7 +2,7 @@
 //!
 //! Loading, the environment's names, `--about`, `--help` and the README's section are all made from
 //! [`TABLE`]. A row only validates and stores: no I/O. The Python target's settings come first, in its
-//! order, as `--about` prints them.
+//! order, as `--about` prints them; those of login and TLS are in `connection`.
 
 use super::draft::{
     boolean, count, delivery, ingest, log_format, message_id, object, on_invalid_record,
@@ -11,6 +11,8 @@ use super::draft::{
 use super::kind::ValueKind;
 use super::object_schemas;
 use super::setting::{Group, Setting, Support};
+
+mod connection;
 
 const MAX_SECONDS: f64 = 86_400.0;
 
@@ -27,7 +29,26 @@ const MAX_IN_FLIGHT: &str = "32768";
 const MAX_IN_FLIGHT_BYTES: &str = "8388608";
 
 /// Every setting.
-pub(crate) const TABLE: &[Setting] = &[
+pub(crate) const TABLE: &[Setting] = &JOINED;
+
+const JOINED: [Setting; ROWS.len() + connection::ROWS.len()] = join(ROWS, connection::ROWS);
+
+/// One table of two; the count must be that of both.
+const fn join<const COUNT: usize>(first: &[Setting], second: &[Setting]) -> [Setting; COUNT] {
+    let mut joined = [Setting::PLAIN; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        joined[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
+        at += 1;
+    }
+    joined
+}
+
+const ROWS: &[Setting] = &[
     Setting {
         key: "nats_url",
         group: Group::Connection,
