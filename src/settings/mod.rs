@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 pub(crate) mod about;
 pub(crate) mod address;
+mod checks;
 mod dotenv;
 mod draft;
 pub(crate) mod environment;
@@ -20,6 +21,7 @@ mod file_values;
 mod kind;
 pub(crate) mod load;
 mod login;
+mod names;
 mod object_schemas;
 mod setting;
 mod table;

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use super::checks::contradictions;
 use super::draft::Draft;
 use super::kind::{ValueKind, parse_boolean};
 use super::table::TABLE;
@@ -177,7 +178,21 @@ pub(crate) fn compile(
                 .expect("the table's defaults are legal");
         }
     }
-    draft
-        .finish(connections_given, auto_log_format)
-        .map_err(|what| vec![what])
+    let is_chosen = |key: &str| {
+        let value = values.get(key).filter(|value| !value.is_null());
+        let default = || {
+            let setting = TABLE.iter().find(|setting| setting.key == key)?;
+            setting.default_value()
+        };
+        value.is_some_and(|value| default().as_ref() != Some(value))
+    };
+    let mut wrong = contradictions(&draft, &is_chosen);
+    match draft.finish(connections_given, auto_log_format) {
+        Ok(settings) if wrong.is_empty() => Ok(settings),
+        Ok(_) => Err(wrong),
+        Err(what) => {
+            wrong.push(what);
+            Err(wrong)
+        }
+    }
 }

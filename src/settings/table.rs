@@ -9,6 +9,7 @@ use super::draft::{
     parse_batch_config, parse_texts, seconds, servers, store, subject_invalid, text,
 };
 use super::kind::ValueKind;
+use super::names::{parse_bucket, parse_domain, parse_js_stream, parse_prefix};
 use super::object_schemas;
 use super::setting::{Group, Setting, Support};
 
@@ -328,7 +329,7 @@ const ROWS: &[Setting] = &[
         kind: ValueKind::String,
         help: "The JetStream stream that must capture every subject.",
         example: Some(r#""RAW""#),
-        set: |draft, value| store(&mut draft.jetstream_stream, text(value)),
+        set: |draft, value| store(&mut draft.jetstream_stream, parse_js_stream(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -346,7 +347,7 @@ const ROWS: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::String,
         help: "The JetStream domain.",
-        set: |draft, value| store(&mut draft.jetstream_domain, text(value)),
+        set: |draft, value| store(&mut draft.jetstream_domain, parse_domain(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -354,7 +355,7 @@ const ROWS: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::String,
         help: "The prefix of the JetStream API's subjects.",
-        set: |draft, value| store(&mut draft.jetstream_api_prefix, text(value)),
+        set: |draft, value| store(&mut draft.jetstream_api_prefix, parse_prefix(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -363,7 +364,7 @@ const ROWS: &[Setting] = &[
         kind: ValueKind::String,
         default: Some(r#""_INBOX""#),
         help: "The prefix of the subjects on which answers are awaited.",
-        set: |draft, value| store(&mut draft.inbox_prefix, text(value)),
+        set: |draft, value| store(&mut draft.inbox_prefix, parse_prefix(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -372,7 +373,7 @@ const ROWS: &[Setting] = &[
         kind: ValueKind::String,
         help: "The KV bucket that records are put into with `delivery: kv`.",
         example: Some(r#""singer""#),
-        set: |draft, value| store(&mut draft.kv_bucket, text(value)),
+        set: |draft, value| store(&mut draft.kv_bucket, parse_bucket(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {

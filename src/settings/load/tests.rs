@@ -399,7 +399,13 @@ fn no_login_is_in_a_note_an_error_or_a_debug() {
 }
 
 /// What cannot be given together with the other settings' examples.
-const NOT_WITH_ALL: [&str; 3] = ["nats_user", "nats_context", "dead_letter_subject"];
+const NOT_WITH_ALL: [&str; 5] = [
+    "nats_user",
+    "nats_context",
+    "dead_letter_subject",
+    "kv_bucket",
+    "kv_create",
+];
 
 /// Mutations of a file with all that can be given at once: whatever they are, the answer is settings or an error.
 #[test]
