@@ -21,6 +21,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender};
 
 use super::Limits;
+use super::auth::{self, UserKey};
 use super::info::Info;
 use crate::error::{Error, Kind};
 use crate::settings::address::Login;
@@ -42,6 +43,8 @@ pub(super) struct Generation {
 /// What the crate's callbacks know of the generation.
 #[derive(Default)]
 struct Shared {
+    /// For the words of a refusal.
+    login: Login,
     is_lost: AtomicBool,
     /// Nobody publishes over it any more.
     is_retired: AtomicBool,
@@ -105,14 +108,12 @@ impl Generation {
         name: &str,
         flush_timeout: Duration,
     ) -> Result<Self, Error> {
-        let shared = Arc::new(Shared::default());
-        let options = match login {
-            Login::None => nats::Options::new(),
-            Login::User { name, password } => {
-                nats::Options::with_user_pass(name, password.expose())
-            }
-            Login::Token(token) => nats::Options::with_token(token.expose()),
-        };
+        auth::check_expiry(login)?;
+        let shared = Arc::new(Shared {
+            login: login.clone(),
+            ..Shared::default()
+        });
+        let options = login_options(login)?;
         let (on_error, on_disconnect) = (Arc::clone(&shared), Arc::clone(&shared));
         let before_connect = Arc::clone(&shared);
         let connection = options
@@ -124,7 +125,7 @@ impl Generation {
             .error_callback(move |error| on_error.note_server_error(&error.to_string()))
             .disconnect_callback(move || on_disconnect.lose())
             .connect(format!("nats://{address}"))
-            .map_err(|error| describe_connect_error(address, &error))?;
+            .map_err(|error| describe_connect_error(address, login, &error))?;
         let limits = Limits {
             max_payload_bytes: connection.max_payload(),
             headers: info.headers,
@@ -271,7 +272,7 @@ impl Shared {
             let _ = denials.send(Denied);
             return;
         }
-        match parse_server_error(text) {
+        match parse_server_error(text, &self.login) {
             ServerError::Refusal(error) => {
                 lock(&self.refusal).get_or_insert(error);
                 self.lose();
@@ -290,7 +291,7 @@ enum ServerError {
     Passing,
 }
 
-fn parse_server_error(text: &str) -> ServerError {
+fn parse_server_error(text: &str, login: &Login) -> ServerError {
     let lower = text.to_ascii_lowercase();
     let refused = |what: String| ServerError::Refusal(Error::new(Kind::Refused, what).cause(text));
     if lower.starts_with("permissions violation for publish") {
@@ -305,7 +306,7 @@ fn parse_server_error(text: &str) -> ServerError {
         );
         ServerError::Refusal(Error::new(Kind::Refused, what).cause("permissions violation"))
     } else if is_login_error(&lower) {
-        refused("the NATS server refuses the login".to_owned())
+        ServerError::Refusal(auth::explain_refusal("the NATS server", login, text))
     } else if lower.starts_with("maximum payload") || lower.starts_with("maximum control line") {
         refused("the NATS server finds a message too large".to_owned())
     } else if lower.starts_with("parser error")
@@ -326,18 +327,31 @@ fn is_login_error(text: &str) -> bool {
         || (text.contains("authentication") && !text.contains("authentication timeout"))
 }
 
-fn describe_connect_error(address: SocketAddr, error: &io::Error) -> Error {
+fn describe_connect_error(address: SocketAddr, login: &Login, error: &io::Error) -> Error {
     let text = error.to_string();
     if is_login_error(&text.to_ascii_lowercase()) {
         // The crate quotes the server's line in a Debug form of its own.
         let cause = text.split('"').nth(1).unwrap_or("authorization violation");
-        return Error::new(
-            Kind::Refused,
-            format!("the NATS server {address} refuses the login"),
-        )
-        .cause(cause);
+        return auth::explain_refusal(&format!("the NATS server {address}"), login, cause);
     }
     Error::new(Kind::Unavailable, format!("no connection to {address}")).cause(text)
+}
+
+fn login_options(login: &Login) -> Result<nats::Options, Error> {
+    Ok(match login {
+        Login::None => nats::Options::new(),
+        Login::User { name, password } => nats::Options::with_user_pass(name, password.expose()),
+        Login::Token(token) => nats::Options::with_token(token.expose()),
+        Login::Nkey(seed) => {
+            let key = UserKey::new(seed)?;
+            nats::Options::with_nkey(&key.public_key(), move |nonce| key.sign(nonce))
+        }
+        Login::Credentials { jwt, seed } => {
+            let (jwt, key) = (jwt.clone(), UserKey::new(seed)?);
+            let jwt = move || Ok(jwt.expose().to_owned());
+            nats::Options::with_jwt(jwt, move |nonce| key.sign(nonce))
+        }
+    })
 }
 
 /// Turns flushes into confirmations, one round trip for all that wait.
@@ -373,11 +387,15 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
     use crate::testing::Random;
 
     #[track_caller]
     fn check(text: &str, expected: Option<(Kind, &str)>) {
-        match (parse_server_error(text), expected) {
+        match (
+            parse_server_error(text, &Login::Token(Secret::new(""))),
+            expected,
+        ) {
             (ServerError::Passing, None) => {}
             (ServerError::Refusal(error), Some((kind, rendered))) => {
                 assert_eq!((error.kind(), &*error.to_string()), (kind, rendered));
@@ -399,7 +417,8 @@ mod tests {
             "User Authentication Expired",
             Some((
                 Kind::Refused,
-                "the NATS server refuses the login: User Authentication Expired",
+                "the NATS server refuses the login by token (setting nats_token, or nats_url): \
+                 User Authentication Expired",
             )),
         );
         check(
@@ -429,7 +448,7 @@ mod tests {
             for _ in 0..=random.below(5) {
                 text = random.mutate_text(&text);
             }
-            let _ = parse_server_error(&text);
+            let _ = parse_server_error(&text, &Login::None);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::settings::Settings;
 
 mod answer;
 mod api;
+mod auth;
 mod capture;
 mod client;
 mod core;

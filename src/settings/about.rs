@@ -160,7 +160,10 @@ fn type_word(kind: ValueKind) -> &'static str {
 
 fn description(setting: &Setting) -> String {
     match setting.support {
-        Support::Works => setting.help.to_owned(),
+        Support::Works => match setting.file_key() {
+            Some(file_key) => format!("{} Or {file_key}: a file that holds it.", setting.help),
+            None => setting.help.to_owned(),
+        },
         Support::Ignored => format!("{} Accepted and ignored.", setting.help),
         Support::NotYet => {
             format!(
@@ -217,7 +220,11 @@ pub(crate) fn render_help() -> String {
                 .split_once(". ")
                 .map_or(setting.help, |(first, _)| first);
             let short = short.trim_end_matches('.').replace('`', "");
-            let _ = writeln!(text, "  {} ({limits}{default})", setting.key);
+            let or_file = match setting.file_key() {
+                Some(file_key) => format!(", or {file_key}"),
+                None => String::new(),
+            };
+            let _ = writeln!(text, "  {}{or_file} ({limits}{default})", setting.key);
             wrap(&mut text, "      ", &short);
             if let Some(example) = setting.example {
                 wrap(&mut text, "      ", &format!("Example: {example}"));
@@ -350,7 +357,7 @@ mod tests {
             "Settings:\n  - Name: nats_url\n    Type: ['string', 'null']\n    \
              Environment Variable: TARGET_NATS_NATS_URL\n",
         );
-        assert!(text.ends_with("TARGET_NATS_LOG_FORMAT\n\n"), "{text}");
+        assert!(text.ends_with("TARGET_NATS_TLS_FIRST\n\n"), "{text}");
     }
 
     #[test]

@@ -14,11 +14,22 @@ use crate::secret::Secret;
 pub(crate) const DEFAULT_PORT: u16 = 4222;
 
 /// How a client logs in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Login {
+    #[default]
     None,
-    User { name: String, password: Secret },
+    User {
+        name: String,
+        password: Secret,
+    },
     Token(Secret),
+    /// A user's seed.
+    Nkey(Secret),
+    /// What a `.creds` file holds.
+    Credentials {
+        jwt: Secret,
+        seed: Secret,
+    },
 }
 
 /// One server of `nats_url`.
@@ -27,6 +38,8 @@ pub(crate) struct ServerAddress {
     /// A name or an IP address; IPv6 without its brackets.
     pub(crate) host: String,
     pub(crate) port: u16,
+    /// `tls://`: never without encryption.
+    pub(crate) tls: bool,
     pub(crate) login: Login,
 }
 
@@ -42,7 +55,7 @@ impl fmt::Display for ServerAddress {
 }
 
 /// Schemes that are worth a name of their own in an error; any other one may be part of a login.
-const KNOWN_SCHEMES: [&str; 6] = ["tls", "ws", "wss", "http", "https", "tcp"];
+const KNOWN_SCHEMES: [&str; 5] = ["ws", "wss", "http", "https", "tcp"];
 
 /// One URL or a comma list. A login given on one of them serves the others that have none.
 pub(crate) fn parse_servers(text: &str) -> Result<Vec<ServerAddress>, Error> {
@@ -81,12 +94,9 @@ fn parse_server(entry: &str) -> Result<ServerAddress, String> {
     if entry.is_empty() {
         return Err("an address is empty".to_owned());
     }
-    let rest = match entry.split_once("://") {
-        Some((scheme, rest)) => {
-            check_scheme(scheme)?;
-            rest
-        }
-        None => entry,
+    let (tls, rest) = match entry.split_once("://") {
+        Some((scheme, rest)) => (parse_scheme(scheme)?, rest),
+        None => (false, entry),
     };
     // The last `@`: a password may hold a raw one, a host may not.
     let (login, rest) = match rest.rsplit_once('@') {
@@ -94,18 +104,24 @@ fn parse_server(entry: &str) -> Result<ServerAddress, String> {
         None => (Login::None, rest),
     };
     let (host, port) = parse_host_and_port(rest.strip_suffix('/').unwrap_or(rest))?;
-    Ok(ServerAddress { host, port, login })
+    Ok(ServerAddress {
+        host,
+        port,
+        tls,
+        login,
+    })
 }
 
-fn check_scheme(scheme: &str) -> Result<(), String> {
+/// Whether it asks for TLS.
+fn parse_scheme(scheme: &str) -> Result<bool, String> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
-        "nats" => Ok(()),
-        "tls" => Err("TLS is not available in this version, use nats://".to_owned()),
-        known if KNOWN_SCHEMES.contains(&known) => {
-            Err(format!("the scheme {known}:// is unknown, use nats://"))
-        }
-        _ => Err("the scheme is unknown, use nats://".to_owned()),
+        "nats" => Ok(false),
+        "tls" => Ok(true),
+        known if KNOWN_SCHEMES.contains(&known) => Err(format!(
+            "the scheme {known}:// is unknown, use nats:// or tls://"
+        )),
+        _ => Err("the scheme is unknown, use nats:// or tls://".to_owned()),
     }
 }
 
@@ -193,16 +209,21 @@ fn parse_port(text: &str) -> Result<u16, String> {
 mod tests {
     use super::*;
 
-    /// Servers as `host:port`, with `user:password@` or `token@` in front.
+    /// Servers as `host:port`, with `user:password@` or `token@` in front, and `tls://` before that.
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let servers = parse_servers(text).unwrap();
         let rendered: Vec<String> = servers
             .iter()
-            .map(|server| match &server.login {
-                Login::None => server.to_string(),
-                Login::User { name, password } => format!("{name}:{}@{server}", password.expose()),
-                Login::Token(token) => format!("{}@{server}", token.expose()),
+            .map(|server| {
+                let scheme = if server.tls { "tls://" } else { "" };
+                let login = match &server.login {
+                    Login::None => String::new(),
+                    Login::User { name, password } => format!("{name}:{}@", password.expose()),
+                    Login::Token(token) => format!("{}@", token.expose()),
+                    other => panic!("{other:?}"),
+                };
+                format!("{scheme}{login}{server}")
             })
             .collect();
         assert_eq!(rendered, expected);
@@ -226,6 +247,8 @@ mod tests {
         check("nats://[::1]", &["[::1]:4222"]);
         check("[fe80::1]:65535", &["[fe80::1]:65535"]);
         check(" a , nats://b:1,c ", &["a:4222", "b:1", "c:4222"]);
+        check("tls://h", &["tls://h:4222"]);
+        check("TLS://[::1]:1,t@b", &["tls://t@[::1]:1", "t@b:4222"]);
     }
 
     #[test]
@@ -253,16 +276,17 @@ mod tests {
         check_refused("  ", "it names no server");
         check_refused("a,,b", "server 2: an address is empty");
         check_refused(
-            "tls://h",
-            "TLS is not available in this version, use nats://",
+            "ws://h",
+            "the scheme ws:// is unknown, use nats:// or tls://",
         );
         check_refused(
-            "a,TLS://h",
-            "server 2: TLS is not available in this version, use nats://",
+            "https://h",
+            "the scheme https:// is unknown, use nats:// or tls://",
         );
-        check_refused("ws://h", "the scheme ws:// is unknown, use nats://");
-        check_refused("https://h", "the scheme https:// is unknown, use nats://");
-        check_refused("hunter2://h", "the scheme is unknown, use nats://");
+        check_refused(
+            "hunter2://h",
+            "the scheme is unknown, use nats:// or tls://",
+        );
         check_refused("nats://", "an address has no host");
         check_refused("nats://me:pw@", "an address has no host");
         check_refused("nats://:pw@h", "the login has no user name");
@@ -302,7 +326,7 @@ mod tests {
             "nats://me:MARK/h",
             "nats://me:MARK",
             "MARK://h",
-            "tls://me:MARK@h",
+            "tls://me:MARK@h:x",
             "me:MARK://h",
             "[MARK",
             "me:MARK:h",

@@ -9,14 +9,20 @@ use serde_json::{Map, Value};
 
 use super::address::{ServerAddress, parse_servers};
 use super::kind::type_name;
+use super::login::LoginDraft;
 use super::{
-    DeliveryKind, Ingest, LogFormat, MessageId, OnInvalidRecord, Settings, SubjectInvalid,
+    DeliveryKind, Ingest, LogFormat, MessageId, OnInvalidRecord, Settings, SubjectInvalid, Tls,
 };
+use crate::secret::Secret;
 
 /// What has been set so far. A row of the table sets exactly one field of it, or none.
 #[derive(Debug, Default)]
 pub(crate) struct Draft {
     pub(super) nats_urls: Option<Vec<ServerAddress>>,
+    pub(super) login: LoginDraft,
+    /// What it says has been put among the other settings when they were loaded.
+    pub(super) nats_context: Option<String>,
+    pub(super) tls: TlsDraft,
     pub(super) queue_prefix: Option<String>,
     pub(super) process_activate_version_messages: Option<bool>,
     pub(super) batch_config: Option<BatchConfig>,
@@ -49,6 +55,35 @@ pub(crate) struct Draft {
     pub(super) log_format: Option<LogFormatChoice>,
 }
 
+/// The settings of TLS.
+#[derive(Debug, Default)]
+pub(crate) struct TlsDraft {
+    pub(super) ca: Option<String>,
+    pub(super) cert: Option<String>,
+    pub(super) key: Option<Secret>,
+    pub(super) server_name: Option<String>,
+    pub(super) insecure: Option<bool>,
+    pub(super) first: Option<bool>,
+}
+
+impl TlsDraft {
+    fn finish(self) -> Result<Tls, String> {
+        match (&self.cert, &self.key) {
+            (Some(_), None) => return Err("tls_cert needs tls_key".to_owned()),
+            (None, Some(_)) => return Err("tls_key needs tls_cert".to_owned()),
+            _ => {}
+        }
+        Ok(Tls {
+            ca: self.ca,
+            cert: self.cert,
+            key: self.key,
+            server_name: self.server_name,
+            insecure: filled(self.insecure),
+            first: filled(self.first),
+        })
+    }
+}
+
 /// What is used of `batch_config`.
 #[derive(Debug, Default)]
 pub(crate) struct BatchConfig {
@@ -73,6 +108,9 @@ impl Draft {
         // No `..`: a field that nobody takes up does not compile.
         let Self {
             nats_urls,
+            login,
+            nats_context: _,
+            tls,
             queue_prefix,
             process_activate_version_messages,
             batch_config,
@@ -104,6 +142,8 @@ impl Draft {
             state_interval,
             log_format,
         } = self;
+        let mut nats_urls = filled(nats_urls);
+        login.finish(&mut nats_urls)?;
         let workers = filled(workers);
         let mut connections = filled(connections);
         if connections > workers {
@@ -115,7 +155,8 @@ impl Draft {
             connections = workers;
         }
         Ok(Settings {
-            nats_urls: filled(nats_urls),
+            nats_urls,
+            tls: tls.finish()?,
             queue_prefix: filled(queue_prefix),
             connection_name: filled(connection_name),
             connect_timeout: filled(connect_timeout),
@@ -220,6 +261,27 @@ pub(super) fn servers(value: &Value) -> Result<Vec<ServerAddress>, String> {
 
 pub(super) fn text(value: &Value) -> String {
     value.as_str().expect(CHECKED).to_owned()
+}
+
+/// A text that must say something.
+pub(super) fn some_text(value: &Value) -> Result<String, String> {
+    Some(text(value))
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| "must not be empty".to_owned())
+}
+
+pub(super) fn secret(value: &Value) -> Result<Secret, String> {
+    some_text(value).map(Secret::new)
+}
+
+/// PEM text; where it is a path, that is said.
+pub(super) fn pem(value: &Value, key: &str) -> Result<String, String> {
+    let text = text(value);
+    if text.contains("-----BEGIN ") {
+        Ok(text)
+    } else {
+        Err(format!("must be PEM text; a path belongs into {key}_file"))
+    }
 }
 
 pub(super) fn boolean(value: &Value) -> bool {

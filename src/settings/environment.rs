@@ -9,12 +9,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use log::Level;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::LogFormat;
 use super::dotenv::parse_dotenv;
+use super::kind::ValueKind;
 use super::load::Note;
-use super::setting::Setting;
+use super::setting::variable_of;
 use super::table::TABLE;
 use crate::error::{Error, Kind};
 
@@ -27,9 +28,9 @@ const PARSING_LOGGER: &str = "singer_sdk.configuration._dict_config";
 /// A log configuration is a few kilobytes; whatever is larger is none.
 const MAX_LOG_CONFIG_BYTES: u64 = 1 << 20;
 
-/// What the variables say, by setting.
+/// What the variables say, by the keys of settings.
 pub(super) struct Found {
-    pub(super) values: Vec<(&'static Setting, Value)>,
+    pub(super) values: Map<String, Value>,
     pub(super) wrong: Vec<String>,
     pub(super) notes: Vec<Note>,
 }
@@ -37,13 +38,19 @@ pub(super) struct Found {
 /// A variable that is set and empty counts as set. The environment wins over the `.env` file.
 pub(super) fn read_variables(environment: Environment, dotenv: &Path) -> Result<Found, Error> {
     let mut found = Found {
-        values: Vec::new(),
+        values: Map::new(),
         wrong: Vec::new(),
         notes: Vec::new(),
     };
     let dotenv = load_dotenv(environment, dotenv, &mut found.notes)?;
-    for setting in TABLE {
-        let variable = setting.variable();
+    let keys = TABLE.iter().flat_map(|setting| {
+        let file = setting.file_key().map(|key| (key, ValueKind::String));
+        [(setting.key.to_owned(), setting.kind)]
+            .into_iter()
+            .chain(file)
+    });
+    for (key, kind) in keys {
+        let variable = variable_of(&key);
         let text = match environment(&variable).map(OsString::into_string) {
             Some(Ok(text)) => text,
             Some(Err(_)) => {
@@ -58,13 +65,12 @@ pub(super) fn read_variables(environment: Environment, dotenv: &Path) -> Result<
         found.notes.push(Note {
             level: Level::Info,
             logger: PARSING_LOGGER,
-            text: format!(
-                "Parsing '{}' config from env variable '{variable}'.",
-                setting.key
-            ),
+            text: format!("Parsing '{key}' config from env variable '{variable}'."),
         });
-        match setting.kind.parse_text(&text) {
-            Ok(value) => found.values.push((setting, value)),
+        match kind.parse_text(&text) {
+            Ok(value) => {
+                found.values.insert(key, value);
+            }
             Err(what) => found.wrong.push(format!("{variable} {what}")),
         }
     }

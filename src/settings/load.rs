@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::iter;
 use std::path::Path;
 
 use log::Level;
@@ -14,8 +15,9 @@ use serde_json::{Map, Value};
 use super::environment::{
     Environment, auto_log_format, note_of_missing_log_config, read_variables,
 };
+use super::file_values::{lay_over, read_file_values};
 use super::kind::type_name;
-use super::setting::compile;
+use super::setting::{compile, variable_of};
 use super::table::TABLE;
 use super::{LogFormat, Settings};
 use crate::error::{Error, Kind, shorten};
@@ -76,10 +78,13 @@ pub(crate) fn load(
             "Parsing env var for settings config...",
         ));
         let found = read_variables(environment, dotenv)?;
-        for (setting, value) in found.values {
-            values.insert(setting.key.to_owned(), value);
-            names.insert(setting.key, setting.variable());
-        }
+        names.extend(
+            found
+                .values
+                .keys()
+                .map(|key| (key.clone(), variable_of(key))),
+        );
+        lay_over(&mut values, found.values);
         notes.extend(found.notes);
         wrong = found.wrong;
     } else {
@@ -88,13 +93,26 @@ pub(crate) fn load(
             "Skipping parse of env var settings...",
         ));
     }
-    let name_of = |key: &'static str| names.get(key).cloned().unwrap_or_else(|| key.to_owned());
-    match compile(
-        &values,
-        &|setting| name_of(setting.key),
-        auto_log_format(environment),
-    ) {
-        Ok(settings) if wrong.is_empty() => Ok(Loaded { settings, notes }),
+    let settings = resolve(values, &names, wrong, auto_log_format(environment))?;
+    Ok(Loaded { settings, notes })
+}
+
+/// Settings from values that may stand in files of their own. `names` are of those keys that are to be called
+/// something else, `wrong` is what has been found wrong so far.
+fn resolve(
+    mut values: Map<String, Value>,
+    names: &HashMap<String, String>,
+    mut wrong: Vec<String>,
+    auto_log_format: LogFormat,
+) -> Result<Settings, Error> {
+    let name_of = |key: &str| {
+        let file = format!("{key}_file");
+        let name = names.get(key).or_else(|| names.get(&file));
+        name.cloned().unwrap_or_else(|| key.to_owned())
+    };
+    wrong.extend(read_file_values(&mut values, &name_of));
+    match compile(&values, &name_of, auto_log_format) {
+        Ok(settings) if wrong.is_empty() => Ok(settings),
         Ok(_) => Err(violations(&wrong)),
         Err(more) => {
             wrong.extend(more);
@@ -108,7 +126,7 @@ pub(crate) fn load(
 pub(crate) fn read_files(config: &[String]) -> Result<Map<String, Value>, Error> {
     let mut merged = Map::new();
     for name in config.iter().filter(|name| *name != ENVIRONMENT) {
-        merged.extend(read_file(name)?);
+        lay_over(&mut merged, read_file(name)?);
     }
     Ok(merged)
 }
@@ -165,12 +183,9 @@ pub(super) fn parse(text: &str) -> Result<Loaded, Error> {
     let value = serde_json::from_str(text)
         .map_err(|error| Error::new(Kind::Config, "the configuration is not JSON").cause(error))?;
     let values = object(value, "the configuration")?;
-    let settings = compile(&values, &|setting| setting.key.to_owned(), LogFormat::Text)
-        .map_err(|wrong| violations(&wrong))?;
-    Ok(Loaded {
-        settings,
-        notes: notes_of_unknown_keys(&values),
-    })
+    let notes = notes_of_unknown_keys(&values);
+    let settings = resolve(values, &HashMap::new(), Vec::new(), LogFormat::Text)?;
+    Ok(Loaded { settings, notes })
 }
 
 fn violations(wrong: &[String]) -> Error {
@@ -178,12 +193,15 @@ fn violations(wrong: &[String]) -> Error {
 }
 
 fn notes_of_unknown_keys(values: &Map<String, Value>) -> Vec<Note> {
-    let known = || TABLE.iter().map(|setting| setting.key);
+    let known: Vec<String> = TABLE
+        .iter()
+        .flat_map(|setting| iter::once(setting.key.to_owned()).chain(setting.file_key()))
+        .collect();
     values
         .keys()
-        .filter(|key| known().all(|name| name != key.as_str()))
+        .filter(|key| !known.contains(key))
         .map(|key| {
-            let end = match nearest(key, known()) {
+            let end = match nearest(key, known.iter().map(String::as_str)) {
                 Some(name) => format!(": did you mean '{name}'?"),
                 None => ".".to_owned(),
             };

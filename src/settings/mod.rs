@@ -9,14 +9,19 @@ use serde_json::{Map, Value};
 
 use self::address::ServerAddress;
 use crate::error::Error;
+use crate::secret::Secret;
 
 pub(crate) mod about;
 pub(crate) mod address;
+mod checks;
 mod dotenv;
 mod draft;
 pub(crate) mod environment;
+mod file_values;
 mod kind;
 pub(crate) mod load;
+mod login;
+mod names;
 mod object_schemas;
 mod setting;
 mod table;
@@ -84,11 +89,31 @@ pub(crate) enum LogFormat {
     Json,
 }
 
+/// How connections are encrypted, where the address or the server asks for it.
+#[derive(Clone, Debug, Default)]
+#[expect(dead_code, reason = "the broker does not encrypt yet")]
+pub(crate) struct Tls {
+    /// PEM text of the certificates that a server's may come from; else the system's and the bundled ones.
+    pub(crate) ca: Option<String>,
+    /// PEM text of our own certificate and of what it comes from. Set together with `key`.
+    pub(crate) cert: Option<String>,
+    /// PEM text.
+    pub(crate) key: Option<Secret>,
+    /// The name that the server's certificate must have, in place of the address's.
+    pub(crate) server_name: Option<String>,
+    /// The server's certificate is not checked.
+    pub(crate) insecure: bool,
+    /// The handshake comes before the server's INFO.
+    pub(crate) first: bool,
+}
+
 /// The settings of a run. Made by `load`, from configuration files, the environment and defaults.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Servers in the order in which they are tried; never empty.
     pub(crate) nats_urls: Vec<ServerAddress>,
+    #[expect(dead_code, reason = "the broker does not encrypt yet")]
+    pub(crate) tls: Tls,
     pub(crate) queue_prefix: String,
     pub(crate) connection_name: String,
     pub(crate) connect_timeout: Duration,

@@ -4,12 +4,14 @@
 
 use serde_json::{Map, Value};
 
+use super::checks::contradictions;
 use super::draft::Draft;
 use super::kind::{ValueKind, parse_boolean};
 use super::table::TABLE;
 use super::{LogFormat, Settings};
 
 /// One setting.
+#[derive(Clone, Copy)]
 pub(crate) struct Setting {
     pub(crate) key: &'static str,
     pub(crate) group: Group,
@@ -24,6 +26,8 @@ pub(crate) struct Setting {
     pub(crate) example: Option<&'static str>,
     /// Never printed: it has neither a default nor an example.
     pub(crate) secret: bool,
+    /// A file's content may be given in its place, by `<key>_file`. So may every secret.
+    pub(crate) in_file: bool,
     /// JSON text of an object: what `--about` says of an object's inside.
     pub(crate) schema: Option<&'static str>,
     pub(crate) support: Support,
@@ -88,14 +92,27 @@ impl Setting {
         help: "",
         example: None,
         secret: false,
+        in_file: false,
         schema: None,
         support: Support::Works,
         set: |_, _| Ok(()),
     };
 
+    /// A row of a secret.
+    pub(crate) const SECRET: Self = Self {
+        secret: true,
+        in_file: true,
+        ..Self::PLAIN
+    };
+
+    /// The key that names the file whose content is the value, where there is one.
+    pub(crate) fn file_key(&self) -> Option<String> {
+        self.in_file.then(|| format!("{}_file", self.key))
+    }
+
     /// The environment variable that sets it.
     pub(crate) fn variable(&self) -> String {
-        format!("TARGET_NATS_{}", self.key.to_ascii_uppercase())
+        variable_of(self.key)
     }
 
     pub(crate) fn default_value(&self) -> Option<Value> {
@@ -127,11 +144,16 @@ impl Setting {
     }
 }
 
+/// The environment variable of a key.
+pub(super) fn variable_of(key: &str) -> String {
+    format!("TARGET_NATS_{}", key.to_ascii_uppercase())
+}
+
 /// Settings from values by key; null and absent mean the default, and keys that no row has are not
 /// looked at. Every value that is wrong has its line in the error, under the name that `name_of` gives it.
 pub(crate) fn compile(
     values: &Map<String, Value>,
-    name_of: &dyn Fn(&Setting) -> String,
+    name_of: &dyn Fn(&str) -> String,
     auto_log_format: LogFormat,
 ) -> Result<Settings, Vec<String>> {
     let mut draft = Draft::default();
@@ -140,7 +162,7 @@ pub(crate) fn compile(
         if let Some(value) = values.get(setting.key).filter(|value| !value.is_null())
             && let Err(what) = setting.apply(&mut draft, value)
         {
-            wrong.push(format!("{} {what}", name_of(setting)));
+            wrong.push(format!("{} {what}", name_of(setting.key)));
         }
     }
     if !wrong.is_empty() {
@@ -156,7 +178,21 @@ pub(crate) fn compile(
                 .expect("the table's defaults are legal");
         }
     }
-    draft
-        .finish(connections_given, auto_log_format)
-        .map_err(|what| vec![what])
+    let is_chosen = |key: &str| {
+        let value = values.get(key).filter(|value| !value.is_null());
+        let default = || {
+            let setting = TABLE.iter().find(|setting| setting.key == key)?;
+            setting.default_value()
+        };
+        value.is_some_and(|value| default().as_ref() != Some(value))
+    };
+    let mut wrong = contradictions(&draft, &is_chosen);
+    match draft.finish(connections_given, auto_log_format) {
+        Ok(settings) if wrong.is_empty() => Ok(settings),
+        Ok(_) => Err(wrong),
+        Err(what) => {
+            wrong.push(what);
+            Err(wrong)
+        }
+    }
 }

@@ -2,15 +2,18 @@
 //!
 //! Loading, the environment's names, `--about`, `--help` and the README's section are all made from
 //! [`TABLE`]. A row only validates and stores: no I/O. The Python target's settings come first, in its
-//! order, as `--about` prints them.
+//! order, as `--about` prints them; those of login and TLS are in `connection`.
 
 use super::draft::{
     boolean, count, delivery, ingest, log_format, message_id, object, on_invalid_record,
     parse_batch_config, parse_texts, seconds, servers, store, subject_invalid, text,
 };
 use super::kind::ValueKind;
+use super::names::{parse_bucket, parse_domain, parse_js_stream, parse_prefix};
 use super::object_schemas;
 use super::setting::{Group, Setting, Support};
+
+mod connection;
 
 const MAX_SECONDS: f64 = 86_400.0;
 
@@ -27,7 +30,26 @@ const MAX_IN_FLIGHT: &str = "32768";
 const MAX_IN_FLIGHT_BYTES: &str = "8388608";
 
 /// Every setting.
-pub(crate) const TABLE: &[Setting] = &[
+pub(crate) const TABLE: &[Setting] = &JOINED;
+
+const JOINED: [Setting; ROWS.len() + connection::ROWS.len()] = join(ROWS, connection::ROWS);
+
+/// One table of two; the count must be that of both.
+const fn join<const COUNT: usize>(first: &[Setting], second: &[Setting]) -> [Setting; COUNT] {
+    let mut joined = [Setting::PLAIN; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        joined[at] = if at < first.len() {
+            first[at]
+        } else {
+            second[at - first.len()]
+        };
+        at += 1;
+    }
+    joined
+}
+
+const ROWS: &[Setting] = &[
     Setting {
         key: "nats_url",
         group: Group::Connection,
@@ -307,7 +329,7 @@ pub(crate) const TABLE: &[Setting] = &[
         kind: ValueKind::String,
         help: "The JetStream stream that must capture every subject.",
         example: Some(r#""RAW""#),
-        set: |draft, value| store(&mut draft.jetstream_stream, text(value)),
+        set: |draft, value| store(&mut draft.jetstream_stream, parse_js_stream(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -325,7 +347,7 @@ pub(crate) const TABLE: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::String,
         help: "The JetStream domain.",
-        set: |draft, value| store(&mut draft.jetstream_domain, text(value)),
+        set: |draft, value| store(&mut draft.jetstream_domain, parse_domain(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -333,7 +355,7 @@ pub(crate) const TABLE: &[Setting] = &[
         group: Group::Delivery,
         kind: ValueKind::String,
         help: "The prefix of the JetStream API's subjects.",
-        set: |draft, value| store(&mut draft.jetstream_api_prefix, text(value)),
+        set: |draft, value| store(&mut draft.jetstream_api_prefix, parse_prefix(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -342,7 +364,7 @@ pub(crate) const TABLE: &[Setting] = &[
         kind: ValueKind::String,
         default: Some(r#""_INBOX""#),
         help: "The prefix of the subjects on which answers are awaited.",
-        set: |draft, value| store(&mut draft.inbox_prefix, text(value)),
+        set: |draft, value| store(&mut draft.inbox_prefix, parse_prefix(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -351,7 +373,7 @@ pub(crate) const TABLE: &[Setting] = &[
         kind: ValueKind::String,
         help: "The KV bucket that records are put into with `delivery: kv`.",
         example: Some(r#""singer""#),
-        set: |draft, value| store(&mut draft.kv_bucket, text(value)),
+        set: |draft, value| store(&mut draft.kv_bucket, parse_bucket(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {

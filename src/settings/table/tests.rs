@@ -8,7 +8,7 @@ const CASES: &[(&str, &str, &str)] = &[
     (
         "nats_url",
         r#""t@h:1""#,
-        r#"nats_urls: Some([ServerAddress { host: "h", port: 1, login: Token(***) }])"#,
+        r#"nats_urls: Some([ServerAddress { host: "h", port: 1, tls: false, login: Token(***) }])"#,
     ),
     ("queue_prefix", r#""raw.""#, r#"queue_prefix: Some("raw.")"#),
     ("enable_schema_registry", r#""yes""#, NOT_YET),
@@ -119,6 +119,38 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("state_interval_seconds", "0", "state_interval: Some(0ns)"),
     ("log_format", r#""json""#, "log_format: Some(Fixed(Json))"),
+    ("nats_user", r#""u""#, r#"user: Some("u")"#),
+    ("nats_password", r#""p""#, "password: Some(***)"),
+    ("nats_token", r#""t""#, "token: Some(***)"),
+    (
+        "nats_nkey_seed",
+        r#""SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY""#,
+        "nkey_seed: Some(***)",
+    ),
+    (
+        "nats_credentials",
+        r#""-----BEGIN NATS USER JWT-----\neyJ0.e30.c2ln\n------END NATS USER JWT------\n-----BEGIN USER NKEY SEED-----\nSUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY\n------END USER NKEY SEED------""#,
+        "credentials: Some(Credentials { jwt: ***, seed: *** })",
+    ),
+    ("nats_context", r#""c""#, r#"nats_context: Some("c")"#),
+    (
+        "tls_ca",
+        r#""-----BEGIN CERTIFICATE-----""#,
+        r#"ca: Some("-----BEGIN CERTIFICATE-----")"#,
+    ),
+    (
+        "tls_cert",
+        r#""-----BEGIN CERTIFICATE-----""#,
+        r#"cert: Some("-----BEGIN CERTIFICATE-----")"#,
+    ),
+    (
+        "tls_key",
+        r#""-----BEGIN PRIVATE KEY-----""#,
+        "key: Some(***)",
+    ),
+    ("tls_server_name", r#""h""#, r#"server_name: Some("h")"#),
+    ("tls_insecure", "true", "insecure: Some(true)"),
+    ("tls_first", "true", "first: Some(true)"),
 ];
 
 const NOT_YET: &str = "is not available in this version: take it out or leave it at its default";
@@ -126,8 +158,8 @@ const NOT_YET: &str = "is not available in this version: take it out or leave it
 const REFUSED: &[(&str, &str, &str)] = &[
     (
         "nats_url",
-        r#""tls://h""#,
-        "cannot be used: TLS is not available in this version, use nats://",
+        r#""ws://h""#,
+        "cannot be used: the scheme ws:// is unknown, use nats:// or tls://",
     ),
     ("nats_url", "5", "must be a string, not an integer"),
     (
@@ -185,6 +217,18 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ),
     ("state_interval_seconds", "-1", "must be from 0 to 86400"),
     ("log_format", r#""xml""#, "must be one of auto, text, json"),
+    ("nats_user", r#""""#, "must not be empty"),
+    ("nats_token", r#""""#, "must not be empty"),
+    (
+        "nats_nkey_seed",
+        r#""SAANJIBNEKGCRUWJCPIWUXFBFJLR36FJTFKGBGKAT7AQXH2LVFNQWZJMQU""#,
+        "is an account's seed, and a user's seed begins with SU",
+    ),
+    (
+        "tls_ca",
+        r#""/etc/ca.pem""#,
+        "must be PEM text; a path belongs into tls_ca_file",
+    ),
 ];
 
 fn row(key: &str) -> &'static Setting {
