@@ -103,7 +103,7 @@ fn open_input(cli: &Cli) -> Result<Option<File>, Error> {
 
 fn run(settings: Settings, input: Option<File>) -> Result<(), Error> {
     let run = Run {
-        deliveries: nats_deliveries(&settings),
+        deliveries: nats_deliveries(&settings)?,
         settings,
         sink: Box::new(|state| {
             let mut stdout = io::stdout().lock();
@@ -148,7 +148,7 @@ fn run_on(run: Run, input: Option<File>) -> Result<(), Error> {
 /// Compiles the templates, looks at the server and prints what it saw. Nothing is published.
 fn check(settings: &Settings) -> Result<(), Error> {
     Routes::compile(settings)?;
-    let sight = Link::new(settings).look()?;
+    let sight = Link::new(settings)?.look()?;
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let cluster = sight.info.cluster.as_deref().unwrap_or("none");
     print(&format!(

@@ -6,10 +6,10 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Sender, select};
 
-use crate::broker::{Common, Delivery, Link, Publisher, RunEnd};
+use crate::broker::{Common, Link, Publisher, RunEnd};
 use crate::error::{Error, Kind};
 use crate::input::{Pool, read_blocks};
-use crate::pipeline::{Counts, Input, Run};
+use crate::pipeline::{Counts, Deliveries, Input, Run};
 use crate::settings::Settings;
 use crate::singer::json::Scanner;
 
@@ -86,7 +86,7 @@ impl Target {
         let (inputs, source) = crossbeam_channel::bounded(2);
         let pool = input_pool(&settings);
         let run = Run {
-            deliveries: nats_deliveries(&settings),
+            deliveries: nats_deliveries(&settings)?,
             settings,
             sink: Box::new(move |state| {
                 on_state(state);
@@ -212,17 +212,15 @@ pub(crate) fn input_pool(settings: &Settings) -> Arc<Pool> {
 }
 
 /// Deliveries to NATS, the workers sharing as many connections as the settings say.
-pub(crate) fn nats_deliveries(
-    settings: &Settings,
-) -> Box<dyn Fn(usize) -> Box<dyn Delivery> + Send> {
-    let first = Link::new(settings);
-    let others: Vec<_> = (1..settings.connections)
-        .map(|_| first.sibling(settings))
-        .collect();
+///
+/// Fails with [`Kind::Config`] where the settings of TLS cannot be used.
+pub(crate) fn nats_deliveries(settings: &Settings) -> Result<Deliveries, Error> {
+    let first = Link::new(settings)?;
+    let others: Vec<_> = (1..settings.connections).map(|_| first.sibling()).collect();
     let links: Vec<_> = std::iter::once(first).chain(others).map(Arc::new).collect();
     let common = Arc::new(Common::new(settings));
-    Box::new(move |worker| {
+    Ok(Box::new(move |worker| {
         let link = Arc::clone(&links[worker % links.len()]);
         Box::new(Publisher::new(Arc::clone(&common), link))
-    })
+    }))
 }

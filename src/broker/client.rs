@@ -46,6 +46,8 @@ struct Shared {
     /// For the words of a refusal.
     login: Login,
     is_lost: AtomicBool,
+    /// The server is about to shut down (lame duck mode).
+    is_leaving: AtomicBool,
     /// Nobody publishes over it any more.
     is_retired: AtomicBool,
     /// The server's refusal of something that was published, which no new connection would mend.
@@ -97,11 +99,13 @@ struct Flush {
 }
 
 impl Generation {
-    /// Connects and logs in. It blocks as long as the server likes: call it on a thread that can be
-    /// abandoned. `flush_timeout` bounds each write of a flush.
+    /// Connects to `way` and logs in to the server at `address`, which is the same but for a relay. It blocks as
+    /// long as the server likes: call it on a thread that can be abandoned. `flush_timeout` bounds each write of
+    /// a flush.
     ///
     /// Fails with `Refused` where the login is wrong, else with `Unavailable`.
     pub(super) fn open(
+        way: SocketAddr,
         address: SocketAddr,
         info: &Info,
         login: &Login,
@@ -115,6 +119,7 @@ impl Generation {
         });
         let options = login_options(login)?;
         let (on_error, on_disconnect) = (Arc::clone(&shared), Arc::clone(&shared));
+        let on_leaving = Arc::clone(&shared);
         let before_connect = Arc::clone(&shared);
         let connection = options
             .with_name(name)
@@ -124,7 +129,8 @@ impl Generation {
             .reconnect_delay_callback(move |_| before_connect.hold_reconnect())
             .error_callback(move |error| on_error.note_server_error(&error.to_string()))
             .disconnect_callback(move || on_disconnect.lose())
-            .connect(format!("nats://{address}"))
+            .lame_duck_callback(move || on_leaving.note_leaving())
+            .connect(format!("nats://{way}"))
             .map_err(|error| describe_connect_error(address, login, &error))?;
         let limits = Limits {
             max_payload_bytes: connection.max_payload(),
@@ -161,6 +167,11 @@ impl Generation {
 
     pub(super) fn is_lost(&self) -> bool {
         self.shared.is_lost.load(Ordering::SeqCst)
+    }
+
+    /// Whether the server has said that it will shut down.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.shared.is_leaving.load(Ordering::SeqCst)
     }
 
     /// Why the server refused something that was published, if it did.
@@ -240,6 +251,13 @@ impl Shared {
         for signals in watchers.drain(..) {
             // A worker that has ended need not be told.
             let _ = signals.send(Signal::Lost);
+        }
+    }
+
+    /// The connection is left to the server: it goes on for as long as the server lets it.
+    fn note_leaving(&self) {
+        if !self.is_leaving.swap(true, Ordering::SeqCst) {
+            log::warn!("the NATS server is about to shut down (lame duck mode)");
         }
     }
 

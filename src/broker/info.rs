@@ -1,86 +1,130 @@
-//! What a server says of itself before anybody logs in: its INFO line, read on a socket of our own.
+//! INFO: what a server says of itself. Pure: `dial.rs` reads it.
 //!
-//! The crate has no time-out for a port that accepts and stays silent, does TLS by itself where INFO asks for
-//! it, and fails on an INFO line of more than 4096 bytes (spec nats.md 0.1, 0.3, 0.18). So it is looked at
-//! first, with deadlines, and the crate is let in only where it will do.
+//! The crate does TLS by itself where INFO asks for it, connects to the servers that it names, and fails on a line
+//! of more than 4096 bytes (spec nats.md, 0.1, 0.18). So the relay gives it INFO in other words.
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
-use serde_json::Value;
-
-use crate::error::{Error, Kind};
+use serde_json::{Map, Value};
 
 /// What the crate reads of one protocol line.
-const MAX_INFO_BYTES: usize = 4096;
+pub(super) const MAX_CRATE_LINE_BYTES: usize = 4096;
 
-/// The part of INFO that matters here.
+/// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Info {
     pub(crate) version: String,
     pub(crate) cluster: Option<String>,
     pub(crate) headers: bool,
     pub(crate) jetstream: bool,
-    tls_required: bool,
+    /// Servers of the cluster, as `host:port`.
+    pub(super) connect_urls: Vec<String>,
+    /// Everything, for the crate.
+    all: Map<String, Value>,
 }
 
-/// Connects, reads the INFO line and hangs up. `timeout` bounds the connecting and each wait for bytes.
-///
-/// Fails with `Unavailable` where no server answers, with `Refused` where one does that cannot be used.
-pub(crate) fn load_info(address: SocketAddr, timeout: Duration) -> Result<Info, Error> {
-    let unavailable = |what: &str, cause: &dyn std::fmt::Display| {
-        Error::new(Kind::Unavailable, format!("{what} {address}")).cause(cause)
-    };
-    let stream = TcpStream::connect_timeout(&address, timeout)
-        .map_err(|error| unavailable("no connection to", &error))?;
-    stream
-        .set_read_timeout(Some(timeout))
-        .map_err(|error| unavailable("no connection to", &error))?;
-    let mut line = Vec::new();
-    BufReader::new(stream)
-        .take(MAX_INFO_BYTES as u64 + 1)
-        .read_until(b'\n', &mut line)
-        .map_err(|error| unavailable("no NATS greeting from", &error))?;
-    if line.is_empty() {
-        return Err(unavailable(
-            "no NATS greeting from",
-            &"the connection was closed",
-        ));
+impl Info {
+    pub(super) fn tls_required(&self) -> bool {
+        flag(&self.all, "tls_required")
     }
-    let info = parse_info(&line).map_err(|what| {
-        Error::new(
-            Kind::Refused,
-            format!("{address} is no NATS server that can be used"),
-        )
-        .cause(what)
-    })?;
-    if info.tls_required {
-        return Err(Error::new(
-            Kind::Refused,
-            format!("the server {address} requires TLS, which this version does not speak"),
-        ));
+
+    pub(super) fn tls_available(&self) -> bool {
+        flag(&self.all, "tls_available")
     }
-    Ok(info)
+
+    /// The line for a client that shall neither use TLS nor know of other servers.
+    pub(super) fn render_plain(&self) -> Vec<u8> {
+        render_plain(self.all.clone())
+    }
 }
 
-fn parse_info(line: &[u8]) -> Result<Info, &'static str> {
-    if line.len() > MAX_INFO_BYTES {
-        return Err("its INFO line is longer than 4096 bytes");
-    }
+/// Parses the line. Fails with what is wrong.
+pub(super) fn parse_info(line: &[u8]) -> Result<Info, &'static str> {
     let json = line
         .strip_prefix(b"INFO ")
         .ok_or("it does not begin with INFO")?;
-    let info: Value = serde_json::from_slice(json).map_err(|_| "its INFO line is not JSON")?;
-    let text = |key: &str| info[key].as_str().map(str::to_owned);
-    let flag = |key: &str| info[key].as_bool().unwrap_or_default();
+    let all: Map<String, Value> =
+        serde_json::from_slice(json).map_err(|_| "its INFO line is not JSON")?;
+    let text = |key: &str| all.get(key).and_then(Value::as_str).map(str::to_owned);
+    let urls = all.get("connect_urls").and_then(Value::as_array);
     Ok(Info {
         version: text("version").ok_or("its INFO line has no version")?,
         cluster: text("cluster"),
-        headers: flag("headers"),
-        jetstream: flag("jetstream"),
-        tls_required: flag("tls_required"),
+        headers: flag(&all, "headers"),
+        jetstream: flag(&all, "jetstream"),
+        connect_urls: (urls.into_iter().flatten())
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
+        all,
     })
+}
+
+fn flag(all: &Map<String, Value>, key: &str) -> bool {
+    all.get(key).and_then(Value::as_bool).unwrap_or_default()
+}
+
+fn render_plain(mut all: Map<String, Value>) -> Vec<u8> {
+    // What can be long.
+    for key in ["connect_urls", "ws_connect_urls"] {
+        all.remove(key);
+    }
+    for key in ["tls_required", "tls_available", "tls_verify"] {
+        all.insert(key.to_owned(), false.into());
+    }
+    format!("INFO {}\r\n", Value::Object(all)).into_bytes()
+}
+
+/// Finds the INFO lines in what a server sends, and gives them in other words.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    /// The beginning of a line whose end has not come.
+    line: Vec<u8>,
+    /// Bytes of a payload that are still to come.
+    payload: usize,
+}
+
+impl Lines {
+    /// Appends what the client is to get.
+    pub(super) fn rewrite(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+        while !input.is_empty() {
+            if self.payload > 0 {
+                let (payload, rest) = input.split_at(self.payload.min(input.len()));
+                output.extend_from_slice(payload);
+                self.payload -= payload.len();
+                input = rest;
+                continue;
+            }
+            let Some(end) = memchr::memchr(b'\n', input) else {
+                self.line.extend_from_slice(input);
+                return;
+            };
+            let (line, rest) = input.split_at(end + 1);
+            input = rest;
+            if self.line.is_empty() {
+                self.payload = rewrite_line(line, output);
+            } else {
+                self.line.extend_from_slice(line);
+                self.payload = rewrite_line(&self.line, output);
+                self.line.clear();
+            }
+        }
+    }
+}
+
+/// Appends a line, and returns how many bytes of payload follow it, their line end included.
+fn rewrite_line(line: &[u8], output: &mut Vec<u8>) -> usize {
+    if let Some(json) = line.strip_prefix(b"INFO ")
+        && let Ok(all) = serde_json::from_slice(json)
+    {
+        output.extend_from_slice(&render_plain(all));
+        return 0;
+    }
+    output.extend_from_slice(line);
+    if !line.starts_with(b"MSG ") && !line.starts_with(b"HMSG ") {
+        return 0;
+    }
+    let size = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next();
+    let size = size.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
+    size.map_or(0, |size| size + b"\r\n".len())
 }
 
 #[cfg(test)]
@@ -98,7 +142,7 @@ mod tests {
             (&*info.version, info.cluster.as_deref()),
             ("2.15.1", Some("c"))
         );
-        assert!(info.headers && !info.tls_required);
+        assert!(info.headers && !info.tls_required());
         for (line, what) in [
             (
                 "HTTP/1.1 400 Bad Request\r\n",
@@ -109,11 +153,33 @@ mod tests {
         ] {
             assert_eq!(parse_info(line.as_bytes()), Err(what));
         }
-        let long = format!("INFO {{\"version\":\"{}\"}}\r\n", "x".repeat(5000));
-        assert_eq!(
-            parse_info(long.as_bytes()),
-            Err("its INFO line is longer than 4096 bytes")
+    }
+
+    #[test]
+    fn only_info_lines_are_given_in_other_words_however_the_bytes_come() {
+        let info = concat!(
+            r#"INFO {"version":"2","connect_urls":["a:1"],"tls_required":true,"ldm":true}"#,
+            "\r\n"
         );
+        let plain = concat!(
+            r#"INFO {"version":"2","tls_required":false,"ldm":true,"tls_available":false,"tls_verify":false}"#,
+            "\r\n"
+        );
+        let rest = "PING\r\nMSG a 1 6\r\nINFO {\r\nHMSG b 1 _I.x 2 14\r\n\r\nMSG a 1 99\r\n\r\n-ERR 'x'\r\n+OK\r\n";
+        let input = format!("{info}{rest}{info}PONG\r\n");
+        let expected = format!("{plain}{rest}{plain}PONG\r\n");
+        let mut random = Random::new("server lines");
+        for _ in 0..2_000 {
+            let mut lines = Lines::default();
+            let mut output = Vec::new();
+            let mut left = input.as_bytes();
+            while !left.is_empty() {
+                let (piece, rest) = left.split_at(1 + random.below(left.len().min(40)));
+                lines.rewrite(piece, &mut output);
+                left = rest;
+            }
+            assert_eq!(String::from_utf8(output).unwrap(), expected);
+        }
     }
 
     #[test]
@@ -125,6 +191,7 @@ mod tests {
                 line = random.mutate_text(&line);
             }
             let _ = parse_info(line.as_bytes());
+            Lines::default().rewrite(line.as_bytes(), &mut Vec::new());
         }
     }
 }

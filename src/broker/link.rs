@@ -3,7 +3,7 @@
 //! Workers that share connections share links. Every attempt runs on a thread that is abandoned when it
 //! takes too long.
 
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -13,10 +13,13 @@ use crossbeam_channel::RecvTimeoutError;
 
 use super::RunEnd;
 use super::client::Generation;
-use super::info::{Info, load_info};
+use super::dial::{Dialled, dial};
+use super::info::Info;
+use super::relay::Relay;
+use super::tls::TlsPolicy;
 use crate::error::{Error, Kind};
 use crate::settings::Settings;
-use crate::settings::address::ServerAddress;
+use crate::settings::address::{ServerAddress, parse_servers};
 
 /// How long one attempt with one server may take, name resolution and login included.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -28,9 +31,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const CONNECT_INTERVAL: Duration = Duration::from_millis(250);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Servers of the cluster that are remembered beside those of the settings.
+const MOST_DISCOVERED: usize = 64;
+
 /// Makes connections, and keeps the current one for those who share it.
 pub(crate) struct Link {
-    servers: Vec<ServerAddress>,
+    servers: Vec<Server>,
+    tls: Arc<TlsPolicy>,
     name: String,
     connect_timeout: Duration,
     confirm_timeout: Duration,
@@ -39,30 +46,52 @@ pub(crate) struct Link {
     state: Mutex<State>,
 }
 
+/// A server that may be connected to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Server {
+    address: ServerAddress,
+    /// The name that its certificate must have: of a server that another one told of by its IP alone, it is the
+    /// name of the other one, as in NATS's own clients.
+    certified_host: String,
+}
+
 #[derive(Default)]
 struct State {
     current: Option<Arc<Generation>>,
+    /// The server of the current connection, or of the last one.
+    server: Option<Server>,
+    discovered: Vec<Server>,
     last_connected: Option<Instant>,
     interval: Duration,
 }
 
 impl Link {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        Self {
-            servers: settings.nats_urls.clone(),
+    /// Fails with `Config` where the settings of TLS cannot be used.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Error> {
+        let server = |address: &ServerAddress| Server {
+            address: address.clone(),
+            certified_host: address.host.clone(),
+        };
+        Ok(Self {
+            servers: settings.nats_urls.iter().map(server).collect(),
+            tls: Arc::new(TlsPolicy::compile(&settings.tls)?),
             name: settings.connection_name.clone(),
             connect_timeout: settings.connect_timeout,
             confirm_timeout: settings.confirm_timeout,
             was_connected: Arc::default(),
             state: Mutex::default(),
-        }
+        })
     }
 
     /// Another link of the same run.
-    pub(crate) fn sibling(&self, settings: &Settings) -> Self {
+    pub(crate) fn sibling(&self) -> Self {
         Self {
+            servers: self.servers.clone(),
+            tls: Arc::clone(&self.tls),
+            name: self.name.clone(),
             was_connected: Arc::clone(&self.was_connected),
-            ..Self::new(settings)
+            state: Mutex::default(),
+            ..*self
         }
     }
 
@@ -81,13 +110,14 @@ impl Link {
         {
             return Ok(Arc::clone(current));
         }
-        let refusal = lost
-            .as_ref()
-            .or(state.current.as_ref())
-            .and_then(|lost| lost.refusal());
-        if let Some(refusal) = refusal {
+        let ended = lost.as_ref().or(state.current.as_ref());
+        if let Some(refusal) = ended.and_then(|ended| ended.refusal()) {
             return Err(refusal);
         }
+        let avoided = ended
+            .is_some_and(|ended| ended.is_leaving())
+            .then(|| state.server.clone())
+            .flatten();
         // Let go of: a lost generation ends when its last user does.
         state.current = None;
         drop(lost);
@@ -101,8 +131,12 @@ impl Link {
             };
             pause(state.interval.saturating_sub(lived), run_end)?;
         }
-        let generation = Arc::new(self.open_any(run_end)?.generation);
+        let servers = self.order(&state.discovered, avoided.as_ref());
+        let opened = self.open_any(&servers, run_end)?;
         self.was_connected.store(true, Ordering::SeqCst);
+        state.discovered = discovered(&opened.server, &opened.info, &self.servers);
+        state.server = Some(opened.server);
+        let generation = Arc::new(opened.generation);
         state.last_connected = Some(Instant::now());
         state.current = Some(Arc::clone(&generation));
         Ok(generation)
@@ -115,7 +149,9 @@ impl Link {
             address,
             info,
             generation,
-        } = self.open_any(&crossbeam_channel::never())?;
+            tls,
+            ..
+        } = self.open_any(&self.servers, &crossbeam_channel::never())?;
         let connect_time = start.elapsed();
         let max_payload_bytes = generation.limits().max_payload_bytes;
         let round_trip = within(ATTEMPT_TIMEOUT, move || {
@@ -126,20 +162,29 @@ impl Link {
         Ok(Sight {
             address,
             info,
+            tls,
             connect_time,
             max_payload_bytes,
             round_trip,
         })
     }
 
+    /// The servers of the settings, then those that are known from others; last of all one that is to be avoided.
+    fn order(&self, discovered: &[Server], avoided: Option<&Server>) -> Vec<Server> {
+        let is_avoided = |server: &&Server| Some(*server) == avoided;
+        let all = || self.servers.iter().chain(discovered);
+        let first = all().filter(|server| !is_avoided(server));
+        first.chain(all().filter(is_avoided)).cloned().collect()
+    }
+
     /// Tries the servers in their order, again and again; until the run's first connection, up to the
     /// time-out.
-    fn open_any(&self, run_end: &RunEnd) -> Result<Opened, Error> {
+    fn open_any(&self, servers: &[Server], run_end: &RunEnd) -> Result<Opened, Error> {
         let deadline = Instant::now() + self.connect_timeout;
         let mut wait = FIRST_PAUSE;
         loop {
             let mut last = None;
-            for server in &self.servers {
+            for server in servers {
                 match self.open(server.clone()) {
                     Err(error) if error.kind() == Kind::Unavailable => {
                         log::debug!("{error}");
@@ -164,12 +209,13 @@ impl Link {
         }
     }
 
-    fn open(&self, server: ServerAddress) -> Result<Opened, Error> {
+    fn open(&self, server: Server) -> Result<Opened, Error> {
         let (name, flush_timeout) = (self.name.clone(), self.confirm_timeout);
+        let tls = Arc::clone(&self.tls);
         let timeout = self.connect_timeout.min(ATTEMPT_TIMEOUT);
-        let described = server.to_string();
+        let described = server.address.to_string();
         within(timeout, move || {
-            open_server(&server, &name, timeout, flush_timeout)
+            open_server(&server, &tls, &name, timeout, flush_timeout)
         })
         .map_err(|error| {
             // An address that is no name is in the error already.
@@ -185,8 +231,10 @@ impl Link {
 
 /// A connection that was just made.
 struct Opened {
+    server: Server,
     address: SocketAddr,
     info: Info,
+    tls: Option<&'static str>,
     generation: Generation,
 }
 
@@ -195,9 +243,42 @@ struct Opened {
 pub(crate) struct Sight {
     pub(crate) address: SocketAddr,
     pub(crate) info: Info,
+    /// The version of TLS, where it is spoken.
+    pub(crate) tls: Option<&'static str>,
     pub(crate) connect_time: Duration,
     pub(crate) max_payload_bytes: usize,
     pub(crate) round_trip: Duration,
+}
+
+/// The servers that this one tells of and the settings do not.
+fn discovered(from: &Server, info: &Info, known: &[Server]) -> Vec<Server> {
+    let mut servers = Vec::new();
+    for url in &info.connect_urls {
+        let Ok(mut addresses) = parse_servers(url) else {
+            continue;
+        };
+        let address = addresses.remove(0);
+        let is_ip = address.host.parse::<IpAddr>().is_ok();
+        let server = Server {
+            certified_host: if is_ip {
+                from.certified_host.clone()
+            } else {
+                address.host.clone()
+            },
+            address: ServerAddress {
+                tls: from.address.tls,
+                login: from.address.login.clone(),
+                ..address
+            },
+        };
+        let is_known = |known: &Server| {
+            (&known.address.host, known.address.port) == (&server.address.host, server.address.port)
+        };
+        if servers.len() < MOST_DISCOVERED && !known.iter().any(is_known) {
+            servers.push(server);
+        }
+    }
+    servers
 }
 
 /// Waits, unless the run ends.
@@ -214,12 +295,13 @@ fn pause(time: Duration, run_end: &RunEnd) -> Result<(), Error> {
 
 /// Tries every address that a server's name has.
 fn open_server(
-    server: &ServerAddress,
+    server: &Server,
+    tls: &TlsPolicy,
     name: &str,
     timeout: Duration,
     flush_timeout: Duration,
 ) -> Result<Opened, Error> {
-    let addresses: Vec<_> = (server.host.as_str(), server.port)
+    let addresses: Vec<_> = (server.address.host.as_str(), server.address.port)
         .to_socket_addrs()
         .map_err(|error| Error::new(Kind::Unavailable, "the name cannot be resolved").cause(error))?
         .collect();
@@ -227,20 +309,61 @@ fn open_server(
     let share = timeout / u32::try_from(addresses.len().max(1)).unwrap_or(u32::MAX);
     let mut failure = Error::new(Kind::Unavailable, "the name has no address");
     for address in addresses {
-        let opened = load_info(address, share).and_then(|info| {
-            let generation = Generation::open(address, &info, &server.login, name, flush_timeout)?;
-            Ok(Opened {
-                address,
-                info,
-                generation,
-            })
-        });
+        let opened = dial(
+            address,
+            &server.certified_host,
+            server.address.tls,
+            tls,
+            share,
+        )
+        .and_then(|dialled| open_dialled(server, address, dialled, name, flush_timeout));
         match opened {
             Err(error) if error.kind() == Kind::Unavailable => failure = error,
             outcome => return outcome,
         }
     }
     Err(failure)
+}
+
+/// Lets the crate in.
+fn open_dialled(
+    server: &Server,
+    address: SocketAddr,
+    dialled: Dialled,
+    name: &str,
+    flush_timeout: Duration,
+) -> Result<Opened, Error> {
+    let Dialled {
+        info,
+        upstream,
+        tls,
+    } = dialled;
+    let login = &server.address.login;
+    let generation = match upstream {
+        None => Generation::open(address, address, &info, login, name, flush_timeout)?,
+        Some(upstream) => {
+            let relay = Relay::start(upstream, &info, name)?;
+            let opened = Generation::open(
+                relay.address,
+                address,
+                &info,
+                login,
+                &relay.secret,
+                flush_timeout,
+            );
+            opened.map_err(|error| {
+                relay.give_up();
+                relay.failure().unwrap_or(error)
+            })?
+        }
+    };
+    Ok(Opened {
+        server: server.clone(),
+        address,
+        info,
+        tls,
+        generation,
+    })
 }
 
 /// Runs what may never return on a thread of its own, and gives it up after `timeout`.

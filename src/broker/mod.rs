@@ -25,6 +25,7 @@ mod auth;
 mod capture;
 mod client;
 mod core;
+mod dial;
 mod dry;
 mod filter;
 mod info;
@@ -39,6 +40,8 @@ mod link;
 mod message_id;
 mod outlet;
 mod publisher;
+mod relay;
+mod tls;
 mod told;
 mod unique;
 

@@ -69,11 +69,13 @@ pub struct Counts {
     pub published_bytes: u64,
 }
 
+/// Makes the delivery of a worker, by the worker's number.
+pub(crate) type Deliveries = Box<dyn Fn(usize) -> Box<dyn Delivery> + Send>;
+
 /// How a run is made up.
 pub(crate) struct Run {
     pub(crate) settings: Settings,
-    /// Makes the delivery of a worker, by the worker's number.
-    pub(crate) deliveries: Box<dyn Fn(usize) -> Box<dyn Delivery> + Send>,
+    pub(crate) deliveries: Deliveries,
     /// Where states go.
     pub(crate) sink: Sink,
     /// Numbers of the signals that ask the run to end.

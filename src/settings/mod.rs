@@ -91,7 +91,6 @@ pub(crate) enum LogFormat {
 
 /// How connections are encrypted, where the address or the server asks for it.
 #[derive(Clone, Debug, Default)]
-#[expect(dead_code, reason = "the broker does not encrypt yet")]
 pub(crate) struct Tls {
     /// PEM text of the certificates that a server's may come from; else the system's and the bundled ones.
     pub(crate) ca: Option<String>,
@@ -112,7 +111,6 @@ pub(crate) struct Tls {
 pub struct Settings {
     /// Servers in the order in which they are tried; never empty.
     pub(crate) nats_urls: Vec<ServerAddress>,
-    #[expect(dead_code, reason = "the broker does not encrypt yet")]
     pub(crate) tls: Tls,
     pub(crate) queue_prefix: String,
     pub(crate) connection_name: String,

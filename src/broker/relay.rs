@@ -1,0 +1,315 @@
+//! The relay: the crate speaks plaintext to an address of this machine, and the relay speaks TLS to the server.
+//!
+//! The crate's own TLS loses wake-ups and whole connections under load (spec nats.md, 0.1). The relay admits the
+//! one connection that presents a secret in the `name` of its CONNECT, which it replaces by the real name; whoever
+//! else connects is hung up on and reaches no server. INFO lines are rewritten: the crate shall neither do TLS
+//! itself, nor learn of other servers, nor meet a line that is too long for it.
+//!
+//! ```text
+//!  crate ──plaintext──▶ loopback ──▶ encrypt ──▶ server
+//!  crate ◀──plaintext── loopback ◀── decrypt ◀── server     (a thread each)
+//! ```
+//!
+//! Neither thread holds the session while it waits for a socket. When one side ends, both sockets are shut down.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustls::ClientConnection;
+use rustls::crypto::ring;
+use serde_json::Value;
+
+use super::info::{Info, Lines};
+use super::tls::{describe_failure, inner_failure};
+use crate::error::{Error, Kind};
+
+/// How long whoever connects may take to present the secret.
+const ADMISSION_TIMEOUT: Duration = Duration::from_secs(5);
+/// A CONNECT line holds a JWT at most.
+const MAX_CONNECT_BYTES: u64 = 64 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
+/// Strangers that are listened to at once.
+const MOST_STRANGERS: usize = 16;
+
+/// A connection to a server over which its INFO was read already.
+pub(super) struct Upstream {
+    pub(super) socket: TcpStream,
+    /// `None` for a server without TLS, whose INFO is too long for the crate.
+    pub(super) session: Option<ClientConnection>,
+    /// The server, for errors.
+    pub(super) server: String,
+}
+
+/// A relay that waits for the crate.
+pub(super) struct Relay {
+    /// Where the crate is to connect.
+    pub(super) address: SocketAddr,
+    /// What the crate is to give as its name.
+    pub(super) secret: String,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: TcpStream,
+    session: Option<Mutex<ClientConnection>>,
+    /// Held while bytes go to the server, so that they go in their order.
+    sending: Mutex<()>,
+    greeting: Vec<u8>,
+    secret: String,
+    name: String,
+    server: String,
+    is_taken: AtomicBool,
+    failure: Mutex<Option<Error>>,
+}
+
+impl Relay {
+    /// Starts to listen. `name` is the connection's real one.
+    pub(super) fn start(upstream: Upstream, info: &Info, name: &str) -> Result<Self, Error> {
+        let internal = |error: io::Error| {
+            Error::new(Kind::Internal, "no relay for TLS could be started").cause(error)
+        };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(internal)?;
+        let address = listener.local_addr().map_err(internal)?;
+        let secret = random_secret()?;
+        let shared = Arc::new(Shared {
+            upstream: upstream.socket,
+            session: upstream.session.map(Mutex::new),
+            sending: Mutex::new(()),
+            greeting: info.render_plain(),
+            secret: secret.clone(),
+            name: name.to_owned(),
+            server: upstream.server,
+            is_taken: AtomicBool::new(false),
+            failure: Mutex::new(None),
+        });
+        let acceptor = Arc::clone(&shared);
+        spawn("nats-relay", move || acceptor.accept(&listener, address)).map_err(internal)?;
+        Ok(Self {
+            address,
+            secret,
+            shared,
+        })
+    }
+
+    /// Why the server has ended the connection, if it was TLS that failed.
+    pub(super) fn failure(&self) -> Option<Error> {
+        lock(&self.shared.failure).clone()
+    }
+
+    /// Nobody will connect any more.
+    pub(super) fn give_up(&self) {
+        if !self.shared.is_taken.swap(true, Ordering::SeqCst) {
+            self.shared.hang_up();
+            wake(self.address);
+        }
+    }
+}
+
+fn random_secret() -> Result<String, Error> {
+    let mut bytes = [0_u8; 16];
+    let random = ring::default_provider().secure_random;
+    random
+        .fill(&mut bytes)
+        .map_err(|_| Error::new(Kind::Internal, "the system has no random numbers"))?;
+    Ok(bytes.iter().fold(String::new(), |secret, byte| {
+        secret + &format!("{byte:02x}")
+    }))
+}
+
+/// Ends a wait for the next connection.
+fn wake(address: SocketAddr) {
+    let _ = TcpStream::connect_timeout(&address, ADMISSION_TIMEOUT);
+}
+
+impl Shared {
+    fn accept(self: &Arc<Self>, listener: &TcpListener, address: SocketAddr) {
+        let strangers = Arc::new(());
+        for peer in listener.incoming() {
+            if self.is_taken.load(Ordering::SeqCst) {
+                return;
+            }
+            let Ok(peer) = peer else { continue };
+            if Arc::strong_count(&strangers) > MOST_STRANGERS {
+                continue;
+            }
+            let (shared, counted) = (Arc::clone(self), Arc::clone(&strangers));
+            // A stranger that says nothing must not keep ours waiting.
+            let _ = spawn("nats-relay-door", move || {
+                if let Ok(Some((peer, connect))) = shared.admit(peer) {
+                    drop(counted);
+                    wake(address);
+                    shared.carry(peer, &connect);
+                }
+            });
+        }
+    }
+
+    /// Reads the CONNECT line of whoever has connected. Returns what is to be sent to the server for it, if it
+    /// has the secret and is the first.
+    fn admit(&self, peer: TcpStream) -> io::Result<Option<(BufReader<TcpStream>, Vec<u8>)>> {
+        peer.set_nodelay(true)?;
+        peer.set_read_timeout(Some(ADMISSION_TIMEOUT))?;
+        (&peer).write_all(&self.greeting)?;
+        let mut peer = BufReader::with_capacity(BUFFER_BYTES, peer);
+        let mut line = Vec::new();
+        (&mut peer)
+            .take(MAX_CONNECT_BYTES)
+            .read_until(b'\n', &mut line)?;
+        let json = line.strip_prefix(b"CONNECT ").unwrap_or_default();
+        let Ok(mut options) = serde_json::from_slice::<Value>(json) else {
+            return Ok(None);
+        };
+        let is_ours = options["name"].as_str() == Some(&self.secret);
+        if !is_ours || self.is_taken.swap(true, Ordering::SeqCst) {
+            return Ok(None);
+        }
+        options["name"] = self.name.as_str().into();
+        options["tls_required"] = self.session.is_some().into();
+        peer.get_ref().set_read_timeout(None)?;
+        Ok(Some((peer, format!("CONNECT {options}\r\n").into_bytes())))
+    }
+
+    /// Carries bytes both ways until one side ends.
+    fn carry(self: &Arc<Self>, mut peer: BufReader<TcpStream>, connect: &[u8]) {
+        let back = Arc::clone(self);
+        let started = peer.get_ref().try_clone().and_then(|local| {
+            spawn("nats-relay-in", move || {
+                let outcome = back.carry_in(&local);
+                if let Err(error) = &outcome
+                    && let Some(failure) = inner_failure(error)
+                {
+                    lock(&back.failure).get_or_insert(describe_failure(&back.server, failure));
+                }
+                back.hang_up();
+                let _ = local.shutdown(Shutdown::Both);
+            })
+        });
+        if started.is_ok() {
+            // How it ends is told to the crate by the end of its connection.
+            let _ = self.send(connect).and_then(|()| self.carry_out(&mut peer));
+        }
+        self.hang_up();
+        let _ = peer.get_ref().shutdown(Shutdown::Both);
+    }
+
+    /// From the crate to the server.
+    fn carry_out(&self, peer: &mut BufReader<TcpStream>) -> io::Result<()> {
+        loop {
+            let plain = peer.fill_buf()?;
+            if plain.is_empty() {
+                return Ok(());
+            }
+            self.send(plain)?;
+            let taken = plain.len();
+            peer.consume(taken);
+        }
+    }
+
+    /// From the server to the crate.
+    fn carry_in(&self, local: &TcpStream) -> io::Result<()> {
+        let mut received = vec![0; BUFFER_BYTES];
+        let mut plain = Vec::new();
+        let mut lines = Lines::default();
+        let mut rewritten = Vec::new();
+        // What came behind the INFO line.
+        self.decrypt(&[], &mut plain)?;
+        loop {
+            rewritten.clear();
+            lines.rewrite(&plain, &mut rewritten);
+            plain.clear();
+            (&mut &*local).write_all(&rewritten)?;
+            let count = (&self.upstream).read(&mut received)?;
+            if count == 0 {
+                return Ok(());
+            }
+            self.decrypt(&received[..count], &mut plain)?;
+        }
+    }
+
+    fn decrypt(&self, mut received: &[u8], plain: &mut Vec<u8>) -> io::Result<()> {
+        let Some(session) = &self.session else {
+            plain.extend_from_slice(received);
+            return Ok(());
+        };
+        let mut session = lock(session);
+        loop {
+            if !received.is_empty() {
+                session.read_tls(&mut received)?;
+            }
+            let state = session.process_new_packets().map_err(io::Error::other)?;
+            let start = plain.len();
+            plain.resize(start + state.plaintext_bytes_to_read(), 0);
+            session.reader().read_exact(&mut plain[start..])?;
+            if received.is_empty() {
+                break;
+            }
+        }
+        let wants_write = session.wants_write();
+        drop(session);
+        // Something for the server, such as the answer to new keys. Whoever is sending now will send it, too.
+        if wants_write && let Ok(_sending) = self.sending.try_lock() {
+            self.send_encrypted(b"")?;
+        }
+        Ok(())
+    }
+
+    fn send(&self, plain: &[u8]) -> io::Result<()> {
+        let _sending = lock(&self.sending);
+        self.send_encrypted(plain)
+    }
+
+    /// `sending` must be held.
+    fn send_encrypted(&self, mut plain: &[u8]) -> io::Result<()> {
+        let Some(session) = &self.session else {
+            return (&self.upstream).write_all(plain);
+        };
+        let mut encrypted = Vec::with_capacity(plain.len() + 1024);
+        loop {
+            let mut session = lock(session);
+            // As much as the session has room for.
+            let taken = if plain.is_empty() {
+                0
+            } else {
+                session.writer().write(plain)?
+            };
+            plain = &plain[taken..];
+            while session.wants_write() {
+                session.write_tls(&mut encrypted)?;
+            }
+            drop(session);
+            (&self.upstream).write_all(&encrypted)?;
+            encrypted.clear();
+            if plain.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn hang_up(&self) {
+        if let Some(session) = &self.session
+            && let Ok(_sending) = self.sending.try_lock()
+        {
+            lock(session).send_close_notify();
+            let _ = self
+                .upstream
+                .set_write_timeout(Some(Duration::from_millis(100)));
+            let _ = self.send_encrypted(b"");
+        }
+        let _ = self.upstream.shutdown(Shutdown::Both);
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work)
+        .map(drop)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
