@@ -5,7 +5,7 @@ use std::time::Duration;
 use nkeys::KeyPair;
 use serde_json::{Value, json};
 
-use crate::harness::{NatsServer, Operator, Target, record, schema, state};
+use crate::harness::{NatsServer, Operator, PATIENCE, Target, record, schema, state, wait_until};
 
 /// One record of `users` with its state.
 fn input() -> String {
@@ -148,13 +148,18 @@ fn credentials_that_have_expired_are_named_as_that_and_when() {
 #[test]
 fn credentials_that_expire_during_the_run_end_it_behind_the_last_good_state() {
     let operator = Operator::new();
-    let server = NatsServer::with(&operator.config());
+    let server = NatsServer::with(&format!("{}debug: true\n", operator.config()));
     let mut running = Target::new()
         .server(&server)
         .setting("nats_credentials", operator.user(Some(4)).text())
         .spawn();
     running.send(input());
     running.wait_for_line("1");
+    wait_until("the server finds the login expired", PATIENCE, || {
+        server.log().contains("User Authentication Expired")
+    });
+    // Until there is something to publish, the loss of a connection does no harm.
+    running.send(record("users", r#"{"id":2}"#) + &state("2"));
     let outcome = running.wait();
     outcome
         .exits(1)
