@@ -54,6 +54,8 @@ mod kv;
 mod kv_keys;
 // The library's own front.
 mod library;
+// Every way to log in, and contexts of the NATS CLI.
+mod login;
 // Log lines, metrics, the progress line.
 mod logs;
 // Messages that are accepted: what is published.

@@ -53,14 +53,14 @@ pub(super) fn explain_refusal(place: &str, login: &Login, words: &str) -> Error 
     }
     let which = match login {
         Login::None => {
-            "without a login (settings nats_user and nats_password, nats_token, nats_nkey_seed, nats_credentials)"
+            "without a login (settings nats_user and nats_password, nats_token, nats_nkey_seed, nats_credentials, nats_context)"
         }
         Login::User { .. } => {
-            "by user and password (settings nats_user and nats_password, or nats_url)"
+            "by user and password (settings nats_user and nats_password, nats_url, nats_context)"
         }
-        Login::Token(_) => "by token (setting nats_token, or nats_url)",
-        Login::Nkey(_) => "by nkey (setting nats_nkey_seed)",
-        Login::Credentials { .. } => "by credentials (setting nats_credentials)",
+        Login::Token(_) => "by token (settings nats_token, nats_url, nats_context)",
+        Login::Nkey(_) => "by nkey (settings nats_nkey_seed, nats_context)",
+        Login::Credentials { .. } => "by credentials (settings nats_credentials, nats_context)",
     };
     let what = match login {
         Login::None => format!("{place} refuses us {which}"),

@@ -435,7 +435,7 @@ mod tests {
             "User Authentication Expired",
             Some((
                 Kind::Refused,
-                "the NATS server refuses the login by token (setting nats_token, or nats_url): \
+                "the NATS server refuses the login by token (settings nats_token, nats_url, nats_context): \
                  User Authentication Expired",
             )),
         );

@@ -1,9 +1,11 @@
-//! From `--config` files and the environment to [`Settings`]: defaults < files < environment.
+//! From `--config` files and the environment to [`Settings`]: defaults < a context of the NATS
+//! CLI < files < environment.
 //!
 //! It reads files and prints nothing: what is to be said goes into notes, which are written once the
 //! log is set up. No value is repeated in a note or an error.
 
 use std::collections::HashMap;
+use std::env;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::iter;
@@ -12,6 +14,7 @@ use std::path::Path;
 use log::Level;
 use serde_json::{Map, Value};
 
+use super::context::read_context;
 use super::environment::{
     Environment, auto_log_format, note_of_missing_log_config, read_variables,
 };
@@ -25,6 +28,9 @@ use crate::nearest::nearest;
 
 /// The word that stands for the environment among the `--config` files.
 const ENVIRONMENT: &str = "ENV";
+
+/// The setting that names a context of the NATS CLI.
+const CONTEXT: &str = "nats_context";
 
 /// Settings, and what is to be logged about them.
 #[derive(Debug)]
@@ -93,18 +99,44 @@ pub(crate) fn load(
             "Skipping parse of env var settings...",
         ));
     }
-    let settings = resolve(values, &names, wrong, auto_log_format(environment))?;
-    Ok(Loaded { settings, notes })
+    let loaded = resolve(
+        values,
+        names,
+        wrong,
+        environment,
+        auto_log_format(environment),
+    )?;
+    notes.extend(loaded.notes);
+    Ok(Loaded { notes, ..loaded })
 }
 
-/// Settings from values that may stand in files of their own. `names` are of those keys that are to be called
-/// something else, `wrong` is what has been found wrong so far.
+/// Settings from values of which some may stand in a context or in files of their own. `names` are of those
+/// keys that are to be called something else, `wrong` is what has been found wrong so far.
 fn resolve(
     mut values: Map<String, Value>,
-    names: &HashMap<String, String>,
+    mut names: HashMap<String, String>,
     mut wrong: Vec<String>,
+    environment: Environment,
     auto_log_format: LogFormat,
-) -> Result<Settings, Error> {
+) -> Result<Loaded, Error> {
+    let mut notes = Vec::new();
+    if let Some(context) = values.get(CONTEXT).and_then(Value::as_str)
+        && !context.is_empty()
+    {
+        match read_context(context, &values, environment) {
+            Ok(found) => {
+                let used = |(key, _): &(&str, String)| found.values.contains_key(*key);
+                let own = found.names.into_iter().filter(used);
+                names.extend(own.map(|(key, name)| (key.to_owned(), name)));
+                values.extend(found.values);
+                notes = found.notes;
+            }
+            Err(what) => {
+                let name = names.get(CONTEXT).map_or(CONTEXT, String::as_str);
+                wrong.push(format!("{name} {what}"));
+            }
+        }
+    }
     let name_of = |key: &str| {
         let file = format!("{key}_file");
         let name = names.get(key).or_else(|| names.get(&file));
@@ -112,7 +144,7 @@ fn resolve(
     };
     wrong.extend(read_file_values(&mut values, &name_of));
     match compile(&values, &name_of, auto_log_format) {
-        Ok(settings) if wrong.is_empty() => Ok(settings),
+        Ok(settings) if wrong.is_empty() => Ok(Loaded { settings, notes }),
         Ok(_) => Err(violations(&wrong)),
         Err(more) => {
             wrong.extend(more);
@@ -183,9 +215,12 @@ pub(super) fn parse(text: &str) -> Result<Loaded, Error> {
     let value = serde_json::from_str(text)
         .map_err(|error| Error::new(Kind::Config, "the configuration is not JSON").cause(error))?;
     let values = object(value, "the configuration")?;
-    let notes = notes_of_unknown_keys(&values);
-    let settings = resolve(values, &HashMap::new(), Vec::new(), LogFormat::Text)?;
-    Ok(Loaded { settings, notes })
+    let mut notes = notes_of_unknown_keys(&values);
+    let environment = |name: &str| env::var_os(name);
+    let (names, wrong) = (HashMap::new(), Vec::new());
+    let loaded = resolve(values, names, wrong, &environment, LogFormat::Text)?;
+    notes.extend(loaded.notes);
+    Ok(Loaded { notes, ..loaded })
 }
 
 fn violations(wrong: &[String]) -> Error {

@@ -14,6 +14,7 @@ use crate::secret::Secret;
 pub(crate) mod about;
 pub(crate) mod address;
 mod checks;
+mod context;
 mod dotenv;
 mod draft;
 pub(crate) mod environment;

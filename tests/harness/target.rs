@@ -93,9 +93,11 @@ impl Target {
         self
     }
 
-    /// A file in the working directory.
+    /// A file in the working directory, or in a folder below it.
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
-        fs::write(self.dir.path().join(name), content).unwrap();
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
         self
     }
 
