@@ -13,7 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::broker::{Dry, Link};
+use crate::broker::{Dry, inspect};
 use crate::cli::{self, AboutFormat, Cli, Mode};
 use crate::error::{Error, Kind};
 use crate::logging;
@@ -145,25 +145,12 @@ fn run_on(run: Run, input: Option<File>) -> Result<(), Error> {
     flow.run(&source).map(drop)
 }
 
-/// Compiles the templates, looks at the server and prints what it saw. Nothing is published.
+/// Compiles the templates, looks at the server and prints what it sees. Nothing is published.
 fn check(settings: &Settings) -> Result<(), Error> {
-    Routes::compile(settings)?;
-    let sight = Link::new(settings)?.look()?;
-    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
-    let cluster = sight.info.cluster.as_deref().unwrap_or("none");
-    print(&format!(
-        "connection   {} in {:.1} ms\n\
-         server       nats-server {}, cluster {cluster}\n\
-         login        accepted\n\
-         max payload  {} bytes\n\
-         round trip   {:.2} ms\n\
-         delivery     core, confirmed by PONG\n",
-        sight.address,
-        millis(sight.connect_time),
-        sight.info.version,
-        sight.max_payload_bytes,
-        millis(sight.round_trip),
-    ))
+    let origins = Routes::compile(settings)?.known_origins();
+    inspect(settings, &origins, &mut |name, text| {
+        print(&format!("{name:<12} {text}\n"))
+    })
 }
 
 fn print(text: &str) -> Result<(), Error> {

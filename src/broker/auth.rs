@@ -46,6 +46,17 @@ pub(super) fn check_expiry(login: &Login) -> Result<(), Error> {
     }
 }
 
+/// What kind of login it is.
+pub(super) fn describe_login(login: &Login) -> &'static str {
+    match login {
+        Login::None => "none",
+        Login::User { .. } => "user and password",
+        Login::Token(_) => "token",
+        Login::Nkey(_) => "nkey",
+        Login::Credentials { .. } => "credentials",
+    }
+}
+
 /// Why the server at `place` refused the login: its own words, and the settings to look at.
 pub(super) fn explain_refusal(place: &str, login: &Login, words: &str) -> Error {
     if let Err(error) = check_expiry(login) {

@@ -125,6 +125,42 @@ impl Capture {
         }
     }
 
+    /// What is to be said of the stream or bucket that the settings name, if they do.
+    pub(super) fn describe_place(&mut self, api: &Api<'_>) -> Result<Option<String>, Stop> {
+        let common = Arc::clone(&self.common);
+        let settings = &common.settings;
+        let (name, wanted) = match (&settings.kv_bucket, &settings.jetstream_stream) {
+            (Some(bucket), _) => {
+                let wanted = settings.kv_create.as_ref();
+                let wanted = wanted.map_or(Wanted::Nothing, Wanted::Bucket);
+                (format!("KV_{bucket}"), wanted)
+            }
+            (None, Some(name)) => {
+                let wanted = settings.jetstream_create.as_ref();
+                (name.clone(), wanted.map_or(Wanted::Nothing, Wanted::Stream))
+            }
+            (None, None) => return Ok(None),
+        };
+        let place = self.js_streams.named(&name, wanted, api)?;
+        let state = if self.js_streams.get(place).exists {
+            "exists"
+        } else {
+            "is missing and will be created"
+        };
+        let described = self.describe(Destination::Stream(place))?;
+        Ok(Some(format!("{described}; it {state}")))
+    }
+
+    /// Where the messages of a Singer stream go.
+    pub(super) fn describe_origin(
+        &mut self,
+        origin: &Origin,
+        api: &Api<'_>,
+    ) -> Result<String, Stop> {
+        let plan = self.make_plan(origin, api)?;
+        self.describe_plan(&plan)
+    }
+
     fn make_plan(&mut self, origin: &Origin, api: &Api<'_>) -> Result<Plan, Stop> {
         let common = Arc::clone(&self.common);
         let settings = &common.settings;
@@ -274,7 +310,17 @@ impl Capture {
     }
 
     fn tell_choice(&self, origin: &Origin, plan: &Plan) -> Result<(), Stop> {
-        let described = match plan {
+        let described = self.describe_plan(plan)?;
+        let line = format!(
+            "stream '{}' goes to '{}': {described}",
+            origin.stream, origin.filter
+        );
+        self.common.told.once(Level::Info, &line);
+        Ok(())
+    }
+
+    fn describe_plan(&self, plan: &Plan) -> Result<String, Stop> {
+        Ok(match plan {
             Plan::All(destination) => self.describe(*destination)?,
             Plan::BySubject(places) => {
                 let mut parts = Vec::new();
@@ -284,13 +330,7 @@ impl Capture {
                 parts.push("or core NATS where that captures nothing".to_owned());
                 parts.join(", ")
             }
-        };
-        let line = format!(
-            "stream '{}' goes to '{}': {described}",
-            origin.stream, origin.filter
-        );
-        self.common.told.once(Level::Info, &line);
-        Ok(())
+        })
     }
 
     fn describe(&self, destination: Destination) -> Result<String, Stop> {

@@ -22,6 +22,22 @@ pub(crate) struct Info {
 }
 
 impl Info {
+    /// The server's name, which is its id where it was given none.
+    pub(super) fn name(&self) -> &str {
+        let name = self.all.get("server_name").and_then(Value::as_str);
+        name.unwrap_or("without a name")
+    }
+
+    /// Whether it is of this version or a later one.
+    pub(super) fn is_at_least(&self, major: u32, minor: u32) -> bool {
+        let mut numbers = self
+            .version
+            .split('.')
+            .map(|number| number.parse().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next()) >= (major, minor)
+    }
+
     pub(super) fn tls_required(&self) -> bool {
         flag(&self.all, "tls_required")
     }

@@ -50,6 +50,8 @@ pub(super) enum Effect {
     StoredBelow(u64),
     /// The same, and the batch is over. Every message behind must be sent again, if there is one.
     OverBelow(u64),
+    /// It speaks of messages that were never sent: this is not JetStream.
+    Foreign,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,10 +210,18 @@ impl Batch {
     /// Takes in an answer that is no error.
     pub(super) fn take_answer(&mut self, answer: &Answer, now: Instant) -> Effect {
         self.heard_at = now;
+        let foremost = match answer {
+            Answer::Flow { sequence, .. } => *sequence,
+            Answer::Stored { count, .. } => count.unwrap_or_default(),
+            _ => 0,
+        };
+        if foremost > self.sent {
+            return Effect::Foreign;
+        }
         match answer {
             Answer::Flow { sequence, messages } => {
                 self.flow = (*messages).max(1);
-                self.stored = self.stored.max((*sequence).min(self.sent));
+                self.stored = self.stored.max(*sequence);
                 if self.state == State::Starting {
                     self.state = State::Open;
                 }
@@ -219,7 +229,7 @@ impl Batch {
             }
             Answer::Stored { count, .. } => {
                 self.state = State::Closed;
-                let count = count.unwrap_or(self.stored).min(self.sent);
+                let count = count.unwrap_or(self.stored);
                 Effect::OverBelow(self.first_token + count)
             }
             Answer::Gap | Answer::RefusedOfBatch { .. } | Answer::Refused(_) => {

@@ -15,6 +15,8 @@ pub(super) struct StreamInfo {
     /// The largest message in bytes, its headers included.
     pub(super) max_msg_size: Option<usize>,
     pub(super) has_consumers: bool,
+    /// Whether the server knows it, and it is not only going to be made.
+    pub(super) exists: bool,
     /// The configuration as the server gives it, with the fields of later versions.
     pub(super) config: Value,
 }
@@ -45,6 +47,7 @@ impl StreamInfo {
             max_msg_size: (config["max_msg_size"].as_u64())
                 .and_then(|bytes| usize::try_from(bytes).ok())
                 .filter(|bytes| *bytes > 0),
+            exists: json.get("created").is_some(),
             has_consumers: json["state"]["consumer_count"].as_u64() > Some(0),
             config: config.clone(),
         })

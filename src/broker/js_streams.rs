@@ -94,6 +94,13 @@ impl JsStreams {
             }
             Finding::Error(error) if error.err_code == NO_STREAM => {
                 if let Some(wanted) = self.wanted_config(name, wanted, api)? {
+                    if self.common.is_looking {
+                        let config = json!({ "config": wanted.config });
+                        let line =
+                            format!("JetStream stream '{name}' is missing and will be created");
+                        self.common.told.once(Level::Info, &line);
+                        return self.add(parse_info(&config)?);
+                    }
                     let found = create(name, &wanted, api)?;
                     let subjects = found.subjects.join(", ");
                     log::info!("created JetStream stream '{name}', which captures {subjects}");

@@ -19,7 +19,7 @@ use super::relay::Relay;
 use super::tls::TlsPolicy;
 use crate::error::{Error, Kind};
 use crate::settings::Settings;
-use crate::settings::address::{ServerAddress, parse_servers};
+use crate::settings::address::{Login, ServerAddress, parse_servers};
 
 /// How long one attempt with one server may take, name resolution and login included.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -143,29 +143,26 @@ impl Link {
     }
 
     /// Connects for a look at the server and its speed: for `--check`.
-    pub(crate) fn look(&self) -> Result<Sight, Error> {
+    pub(super) fn look(&self) -> Result<Sight, Error> {
         let start = Instant::now();
-        let Opened {
-            address,
-            info,
-            generation,
-            tls,
-            ..
-        } = self.open_any(&self.servers, &crossbeam_channel::never())?;
+        let opened = self.open_any(&self.servers, &crossbeam_channel::never())?;
         let connect_time = start.elapsed();
-        let max_payload_bytes = generation.limits().max_payload_bytes;
-        let round_trip = within(ATTEMPT_TIMEOUT, move || {
-            generation
-                .round_trip()
-                .map_err(|error| Error::new(Kind::Unavailable, "no answer to a PING").cause(error))
+        let generation = Arc::new(opened.generation);
+        let round_trip = within(ATTEMPT_TIMEOUT, {
+            let generation = Arc::clone(&generation);
+            move || {
+                generation.round_trip().map_err(|error| {
+                    Error::new(Kind::Unavailable, "no answer to a PING").cause(error)
+                })
+            }
         })?;
         Ok(Sight {
-            address,
-            info,
-            tls,
+            address: opened.address,
+            login: opened.server.address.login,
+            tls: opened.tls,
             connect_time,
-            max_payload_bytes,
             round_trip,
+            generation,
         })
     }
 
@@ -239,15 +236,14 @@ struct Opened {
 }
 
 /// What `--check` sees of a server.
-#[derive(Debug)]
-pub(crate) struct Sight {
-    pub(crate) address: SocketAddr,
-    pub(crate) info: Info,
+pub(super) struct Sight {
+    pub(super) address: SocketAddr,
+    pub(super) login: Login,
     /// The version of TLS, where it is spoken.
-    pub(crate) tls: Option<&'static str>,
-    pub(crate) connect_time: Duration,
-    pub(crate) max_payload_bytes: usize,
-    pub(crate) round_trip: Duration,
+    pub(super) tls: Option<&'static str>,
+    pub(super) connect_time: Duration,
+    pub(super) round_trip: Duration,
+    pub(super) generation: Arc<Generation>,
 }
 
 /// The servers that this one tells of and the settings do not.

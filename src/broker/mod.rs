@@ -30,6 +30,7 @@ mod dry;
 mod filter;
 mod info;
 mod ingest;
+mod inspect;
 mod js_audit;
 mod js_config;
 mod js_error;
@@ -46,6 +47,7 @@ mod told;
 mod unique;
 
 pub(crate) use self::dry::Dry;
+pub(crate) use self::inspect::inspect;
 pub(crate) use self::link::Link;
 pub(crate) use self::publisher::Publisher;
 use self::told::Told;
@@ -55,6 +57,8 @@ use self::told::Told;
 pub(crate) struct Common {
     settings: Settings,
     told: Told,
+    /// Nothing is made at the server: what would be is taken to be there.
+    is_looking: bool,
 }
 
 impl Common {
@@ -62,6 +66,15 @@ impl Common {
         Self {
             settings: settings.clone(),
             told: Told::default(),
+            is_looking: false,
+        }
+    }
+
+    /// For who only looks.
+    fn looking(settings: &Settings) -> Self {
+        Self {
+            is_looking: true,
+            ..Self::new(settings)
         }
     }
 }

@@ -269,11 +269,7 @@ impl Outlet {
             return Ok(());
         }
         let Some(answer) = parse_answer(payload) else {
-            let what = format!(
-                "something other than JetStream answers the messages for stream '{}'",
-                self.js_stream.name
-            );
-            return Err(Error::new(Kind::Refused, what));
+            return Err(self.foreign());
         };
         self.take_answer(token, &answer, payload)
     }
@@ -304,7 +300,7 @@ impl Outlet {
             }
             (Feed::Fast(batch), answer) => {
                 let effect = batch.take_answer(answer, Instant::now());
-                self.apply(effect);
+                self.apply(effect)?;
                 match answer {
                     Answer::Refused(error) | Answer::RefusedOfBatch { error, .. } => {
                         self.take_error(token, error)
@@ -332,9 +328,10 @@ impl Outlet {
         }
     }
 
-    fn apply(&mut self, effect: Effect) {
+    fn apply(&mut self, effect: Effect) -> Result<(), Error> {
         match effect {
             Effect::Nothing => {}
+            Effect::Foreign => return Err(self.foreign()),
             Effect::StoredBelow(token) => {
                 self.ledger.settle_below(token);
                 self.note_progress();
@@ -346,6 +343,15 @@ impl Outlet {
                 self.ledger.rewind(self.again);
             }
         }
+        Ok(())
+    }
+
+    fn foreign(&self) -> Error {
+        let what = format!(
+            "something other than JetStream answers the messages for stream '{}'",
+            self.js_stream.name
+        );
+        Error::new(Kind::Refused, what)
     }
 
     fn note_progress(&mut self) {

@@ -59,6 +59,10 @@ impl DeadLetters {
     }
 
     /// Whether this is the address of a dead letter.
+    pub(super) fn origin(&self) -> &Arc<Origin> {
+        &self.origin
+    }
+
     pub(crate) fn have(&self, origin: &Arc<Origin>) -> bool {
         Arc::ptr_eq(&self.origin, origin)
     }

@@ -106,6 +106,26 @@ impl Routes {
         self.dead_letters.clone()
     }
 
+    /// The streams that the settings name, as far as it is known without a record where theirs go, and the dead
+    /// letters.
+    pub(crate) fn known_origins(&self) -> Vec<Arc<Origin>> {
+        let mut names: Vec<&str> = Vec::new();
+        if let Addresses::Subjects { templates, .. } = &self.addresses {
+            let is_name = |pattern: &str| !pattern.contains(['*', '?']);
+            let certain = templates.iter().filter(|(pattern, _)| is_name(pattern));
+            names.extend(certain.map(|(pattern, _)| &**pattern));
+            let last = templates.last().map(|(_, template)| template);
+            if last.is_some_and(|template| !template.names_stream()) {
+                names.push("*");
+            }
+        }
+        let streams = names.into_iter().map(|name| self.compile_stream(name, &[]));
+        let known = streams.filter(|stream| !stream.address.template().needs_key());
+        let origins = known.map(|stream| Arc::clone(stream.origin()));
+        let letters = self.dead_letters.as_ref().map(DeadLetters::origin);
+        origins.chain(letters.cloned()).collect()
+    }
+
     /// The route of a stream's records, its key properties being these.
     pub(crate) fn compile_stream(&self, stream: &str, key_properties: &[String]) -> StreamRoute {
         let address = match &self.addresses {

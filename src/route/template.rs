@@ -102,6 +102,11 @@ impl Template {
             .all(|part| matches!(part, Part::Text(_) | Part::Stream))
     }
 
+    /// Whether two streams have different texts.
+    pub(crate) fn names_stream(&self) -> bool {
+        self.parts.contains(&Part::Stream)
+    }
+
     /// Whether it can be rendered only for streams with key properties.
     pub(crate) fn needs_key(&self) -> bool {
         self.parts.contains(&Part::Key)
