@@ -80,6 +80,8 @@ mod stream_config;
 mod state;
 // Subjects and headers.
 mod subjects;
+// Encrypted connections.
+mod tls;
 // What is waited for, and how long.
 mod waits;
 // Windows, workers and connections of every size.
