@@ -151,8 +151,9 @@ fn check(settings: &Settings) -> Result<(), Error> {
     let sight = Link::new(settings)?.look()?;
     let millis = |time: Duration| time.as_secs_f64() * 1000.0;
     let cluster = sight.info.cluster.as_deref().unwrap_or("none");
+    let tls = sight.tls.unwrap_or("no TLS");
     print(&format!(
-        "connection   {} in {:.1} ms\n\
+        "connection   {} in {:.1} ms, {tls}\n\
          server       nats-server {}, cluster {cluster}\n\
          login        accepted\n\
          max payload  {} bytes\n\

@@ -82,6 +82,8 @@ mod state;
 mod subjects;
 // Encrypted connections.
 mod tls;
+// Encrypted connections and their servers under load, and when they break.
+mod tls_faults;
 // What is waited for, and how long.
 mod waits;
 // Windows, workers and connections of every size.
