@@ -80,6 +80,10 @@ mod stream_config;
 mod state;
 // Subjects and headers.
 mod subjects;
+// Encrypted connections.
+mod tls;
+// Encrypted connections and their servers under load, and when they break.
+mod tls_faults;
 // What is waited for, and how long.
 mod waits;
 // Windows, workers and connections of every size.

@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use rustls::ClientConnection;
+use rustls::{ClientConnection, ProtocolVersion};
 
 use super::info::{Info, MAX_CRATE_LINE_BYTES, parse_info};
 use super::relay::Upstream;
@@ -76,7 +76,15 @@ pub(super) fn dial(
         wire.start_tls(policy.session(host)?)
             .map_err(|error| no_tls(&error))?;
     }
-    let tls = (wire.session.as_ref()).and_then(|session| session.protocol_version()?.as_str());
+    let version = wire
+        .session
+        .as_ref()
+        .map(|session| session.protocol_version());
+    let tls = version.map(|version| match version {
+        Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
+        Some(ProtocolVersion::TLSv1_3) => "TLS 1.3",
+        _ => "TLS",
+    });
     let upstream = if wire.session.is_none() && line.len() <= MAX_CRATE_LINE_BYTES {
         None
     } else {

@@ -20,7 +20,7 @@ use crate::settings::Tls;
 /// How connections are encrypted.
 pub(super) struct TlsPolicy {
     config: Arc<ClientConfig>,
-    server_name: Option<String>,
+    server_name: Option<ServerName<'static>>,
     /// The handshake comes before the server's INFO.
     pub(super) is_first: bool,
     /// The settings speak of TLS: a server without it is none that is meant.
@@ -48,13 +48,17 @@ impl TlsPolicy {
                     .map_err(|_| config_error("tls_key", &"it holds no private key in PEM form"))?;
                 builder
                     .with_client_auth_cert(certificates("tls_cert", cert)?, key)
-                    .map_err(|error| config_error("tls_cert", &error))?
+                    .map_err(|error| pair_error(&error))?
             }
             _ => builder.with_no_client_auth(),
         };
+        let server_name = tls.server_name.clone().map(|name| {
+            ServerName::try_from(name)
+                .map_err(|_| config_error("tls_server_name", &"it is no name of a server"))
+        });
         Ok(Self {
             config: Arc::new(config),
-            server_name: tls.server_name.clone(),
+            server_name: server_name.transpose()?,
             is_first: tls.first,
             is_asked_for: tls.first
                 || tls.insecure
@@ -66,9 +70,15 @@ impl TlsPolicy {
 
     /// A session that has still to shake hands, with a server whose certificate must have this name.
     pub(super) fn session(&self, host: &str) -> Result<ClientConnection, Error> {
-        let name = self.server_name.as_deref().unwrap_or(host).to_owned();
-        let name = ServerName::try_from(name)
-            .map_err(|_| config_error("tls_server_name", &"it is no name of a server"))?;
+        let name = match &self.server_name {
+            Some(name) => name.clone(),
+            None => ServerName::try_from(host.to_owned()).map_err(|_| {
+                config_error(
+                    "nats_url",
+                    &"no certificate can be for such a name of a server",
+                )
+            })?,
+        };
         ClientConnection::new(Arc::clone(&self.config), name)
             .map_err(|error| Error::new(Kind::Internal, "TLS cannot be set up").cause(error))
     }
@@ -102,6 +112,19 @@ fn certificates(setting: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>
     Ok(certificates)
 }
 
+/// What is wrong with our own certificate and its key.
+fn pair_error(error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::InconsistentKeys(_) => config_error(
+            "tls_key",
+            &"it is not the key of the certificate in tls_cert",
+        ),
+        rustls::Error::InvalidCertificate(_) => config_error("tls_cert", error),
+        // Its own words may quote the key.
+        _ => config_error("tls_key", &"it holds no key of a kind that is known"),
+    }
+}
+
 fn config_error(setting: &str, why: &dyn fmt::Display) -> Error {
     Error::new(Kind::Config, format!("setting {setting} cannot be used")).cause(why)
 }
@@ -117,12 +140,14 @@ pub(super) fn describe_failure(server: &str, error: &rustls::Error) -> Error {
                 "the server's certificate comes from nobody who is trusted",
                 "setting tls_ca names the certificates that are",
             ),
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                refused(
-                    "the server's certificate is for another name",
-                    "setting tls_server_name says which is meant",
-                )
-            }
+            // What names it has instead is the server's to say, and may be any text.
+            CertificateError::NotValidForNameContext { expected, .. } => refused(
+                &format!(
+                    "the server's certificate is not for '{}'",
+                    expected.to_str()
+                ),
+                "setting tls_server_name says which name is meant",
+            ),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => refused(
                 "the server's certificate has expired",
                 "the server needs a new one",

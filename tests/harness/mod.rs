@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod certificates;
 mod cluster;
 mod jetstream;
 mod numbered;
@@ -25,6 +26,7 @@ mod server;
 mod subscriber;
 mod target;
 
+pub use certificates::Authority;
 pub use cluster::{Cluster, free_port};
 pub use jetstream::{JetStream, Stored};
 pub use numbered::{Numbered, Pace, Tally};

@@ -121,6 +121,16 @@ impl NatsServer {
         read_port(&file, "monitoring").is_some_and(|port| get(port, "/healthz").contains(" 200 "))
     }
 
+    /// What it tells of itself at this path of its monitoring. Its configuration must have `http`.
+    #[track_caller]
+    pub fn monitored(&self, path: &str) -> Value {
+        let file = self.ports_file(self.child.borrow().id());
+        let port = read_port(&file, "monitoring").expect("the server is monitored");
+        let answer = get(port, path);
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+        serde_json::from_str(body).unwrap_or_else(|error| panic!("{error} in {answer}"))
+    }
+
     /// kill -9, and waits until it is gone.
     pub fn kill(&self) {
         let mut child = self.child.borrow_mut();
