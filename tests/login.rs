@@ -152,6 +152,8 @@ fn credentials_that_expire_during_the_run_end_it_behind_the_last_good_state() {
     let mut running = Target::new()
         .server(&server)
         .setting("nats_credentials", operator.user(Some(4)).text())
+        // A second connection would be found expired a little later.
+        .setting("workers", 1)
         .spawn();
     running.send(input());
     running.wait_for_line("1");

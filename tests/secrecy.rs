@@ -1,6 +1,9 @@
 //! What is never printed: secrets at any level, and the content of records above DEBUG.
 
-use crate::harness::{NatsServer, Outcome, Target, record, schema, state};
+use nkeys::KeyPair;
+use serde_json::json;
+
+use crate::harness::{NatsServer, Operator, Outcome, Target, record, schema, state};
 
 fn one_record() -> String {
     schema("users", &["id"]) + &record("users", r#"{"id":1}"#) + &state("1")
@@ -107,6 +110,108 @@ fn no_secret_of_the_environment_is_shown() {
             keeps(outcome, "m4rk3r");
         },
     );
+}
+
+/// In every way that a secret can come in, and whether the server takes it or not.
+#[test]
+fn no_secret_setting_is_shown_in_whatever_way_it_is_given() {
+    let operator = Operator::new();
+    let user = operator.user(None);
+    let seed = KeyPair::new_user().seed().unwrap();
+    let key = "-----BEGIN PRIVATE KEY-----\nm4rk3r\n-----END PRIVATE KEY-----";
+    let secrets: [(&str, &str, &[&str]); 6] = [
+        ("nats_password", "m4rk3r", &["m4rk3r"]),
+        ("nats_token", "m4rk3r", &["m4rk3r"]),
+        ("nats_nkey_seed", &seed, &[&seed]),
+        ("nats_credentials", &user.text(), &[&user.jwt, &user.seed]),
+        // Damaged, as all but the errors of the configuration leave it alone.
+        (
+            "nats_credentials",
+            "-----BEGIN NATS USER JWT-----\nm4rk3r",
+            &["m4rk3r"],
+        ),
+        ("tls_key", key, &["m4rk3r"]),
+    ];
+    let servers = [
+        NatsServer::start(),
+        NatsServer::with("authorization { token: other }"),
+    ];
+    for (setting, secret, markers) in secrets {
+        let variable = format!("TARGET_NATS_{}", setting.to_ascii_uppercase());
+        let file = format!("{setting}_file");
+        for server in &servers {
+            let target = || {
+                let target = Target::new()
+                    .server(server)
+                    .setting("connect_timeout_seconds", 5)
+                    .args(["--config", "ENV"])
+                    .file("secret", secret)
+                    .input(one_record());
+                if setting == "nats_password" {
+                    target.setting("nats_user", "u")
+                } else {
+                    target
+                }
+            };
+            let ways: [&dyn Fn() -> Target; 5] = [
+                &|| target().setting(setting, secret),
+                &|| target().env(&variable, secret),
+                &|| target().setting(&file, "secret"),
+                &|| target().env(&format!("{variable}_FILE"), "secret"),
+                // A secret in place of the path.
+                &|| target().setting(&file, secret),
+            ];
+            for way in ways {
+                traced(way, |outcome| {
+                    for marker in markers {
+                        keeps(outcome, marker);
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn no_secret_of_a_context_is_shown() {
+    let user = Operator::new().user(None);
+    let servers = [
+        NatsServer::start(),
+        NatsServer::with("authorization { token: other }"),
+    ];
+    for server in &servers {
+        let url = format!("nats://m4rk3r:m4rk3r@{}", server.address());
+        for context in [
+            json!({"url": url}).to_string(),
+            json!({"url": server.url(), "user": "u", "password": "m4rk3r"}).to_string(),
+            json!({"url": server.url(), "token": "m4rk3r"}).to_string(),
+            json!({"url": server.url(), "token": "m4rk3r", "user": "u"}).to_string(),
+            json!({"url": server.url(), "user_jwt": user.jwt, "user_seed": user.seed}).to_string(),
+            json!({"url": server.url(), "user_jwt": "m4rk3r", "user_seed": "m4rk3r"}).to_string(),
+            json!({"url": server.url(), "creds": "me.creds"}).to_string(),
+            json!({"creds": "m4rk3r-nowhere"}).to_string(),
+            json!({"token": ["m4rk3r"]}).to_string(),
+            json!({"token": "op://m4rk3r"}).to_string(),
+            r#"{"token": m4rk3r}"#.to_owned(),
+        ] {
+            traced(
+                || {
+                    Target::new()
+                        .log_of(server)
+                        .setting("nats_context", "c")
+                        .setting("connect_timeout_seconds", 2)
+                        .file(".config/nats/context/c.json", &context)
+                        .file("me.creds", user.text())
+                        .input(one_record())
+                },
+                |outcome| {
+                    for marker in ["m4rk3r", &user.jwt, &user.seed] {
+                        keeps(outcome, marker);
+                    }
+                },
+            );
+        }
+    }
 }
 
 #[test]

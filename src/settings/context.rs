@@ -106,7 +106,7 @@ pub(super) fn read_context(
             "names a context whose file must hold an object, not {what}"
         ));
     };
-    let mut found = interpret(fields, environment)
+    let mut found = interpret(&fields, environment)
         .map_err(|what| format!("names a context that cannot be used: {what}"))?;
     give_way(&mut found.values, given);
     Ok(found)
@@ -165,10 +165,10 @@ fn unknown(context: &str, path: &Path) -> String {
     }
 }
 
-fn interpret(fields: Map<String, Value>, environment: Environment) -> Result<Found, String> {
+fn interpret(fields: &Map<String, Value>, environment: Environment) -> Result<Found, String> {
     let mut found = Found::default();
     for (field, key, is_path) in FIELDS {
-        let Some(text) = text_of(&fields, field)? else {
+        let Some(text) = text_of(fields, field)? else {
             continue;
         };
         let text = if is_path {
@@ -185,10 +185,7 @@ fn interpret(fields: Map<String, Value>, environment: Environment) -> Result<Fou
     if found.values.contains_key("nats_user") && !found.values.contains_key("nats_password") {
         found.values.insert("nats_password".to_owned(), "".into());
     }
-    match (
-        text_of(&fields, "user_jwt")?,
-        text_of(&fields, "user_seed")?,
-    ) {
+    match (text_of(fields, "user_jwt")?, text_of(fields, "user_seed")?) {
         (Some(jwt), Some(seed)) => {
             if found.values.contains_key("nats_credentials_file") {
                 return Err("it has creds and a user_jwt".to_owned());
@@ -216,7 +213,7 @@ fn interpret(fields: Map<String, Value>, environment: Environment) -> Result<Fou
             return Err(format!("its tls_first must be a boolean, not {what}"));
         }
     }
-    for (field, value) in &fields {
+    for (field, value) in fields {
         let field = field.as_str();
         if is_empty(value) || IDLE.contains(&field) || OTHER_FIELDS.contains(&field) {
             continue;

@@ -144,3 +144,68 @@ fn check_user_seed(text: &str) -> Result<Secret, String> {
 
 /// Prefix, kind, key and check sum in base32.
 const SEED_LENGTH: usize = 58;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    const SEED: &str = "SUANQDPB2RUOE4ETUA26CNX7FUKE5ZZKFCQIIW63OX225F2CO7UEXTM7ZY";
+
+    #[track_caller]
+    fn check_seed(text: &str, expected: Result<&str, &str>) {
+        let seed = parse_user_seed(text);
+        let seed = seed.as_ref().map(Secret::expose).map_err(String::as_str);
+        assert_eq!(seed, expected, "{text:?}");
+    }
+
+    #[test]
+    fn seeds_are_a_users_and_whole() {
+        check_seed(SEED, Ok(SEED));
+        check_seed(&format!(" {SEED}\r\n"), Ok(SEED));
+        let block = format!("---BEGIN USER NKEY SEED---\n\n {SEED} \n---END---");
+        check_seed(&block, Ok(SEED));
+        check_seed("SU", Err("has 2 characters, where a user's seed has 58"));
+        check_seed(
+            &SEED.replace("QDPB", "QDPC"),
+            Err("is mistyped: its check sum is wrong"),
+        );
+        check_seed(
+            "hunter2",
+            Err("is no seed of an nkey, and a user's seed begins with SU"),
+        );
+        check_seed(
+            "",
+            Err("is no seed of an nkey, and a user's seed begins with SU"),
+        );
+        check_seed(
+            "SAAxyz",
+            Err("is an account's seed, and a user's seed begins with SU"),
+        );
+    }
+
+    #[test]
+    fn damaged_credentials_never_panic_and_are_never_repeated() {
+        let whole = format!(
+            "-----BEGIN NATS USER JWT-----\neyJ0.e30.c2ln\n------END NATS USER JWT------\n\
+             -----BEGIN USER NKEY SEED-----\n{SEED}\n------END USER NKEY SEED------\n"
+        );
+        assert!(parse_credentials(&whole).is_ok());
+        let mut random = Random::new("credentials");
+        for _ in 0..1_000 {
+            let mut text = whole.clone();
+            let mut seed = SEED.to_owned();
+            for _ in 0..=random.below(4) {
+                text = random.mutate_text(&text);
+                seed = random.mutate_text(&seed);
+            }
+            for error in [parse_credentials(&text).err(), parse_user_seed(&seed).err()] {
+                let error = error.unwrap_or_default();
+                assert!(
+                    !error.contains("QDPB") && !error.contains("eyJ0"),
+                    "{error}"
+                );
+            }
+        }
+    }
+}

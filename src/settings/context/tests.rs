@@ -14,12 +14,16 @@ fn environment(name: &str) -> Option<OsString> {
     }
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a reference would make every case longer"
+)]
 #[track_caller]
 fn check(context: Value, given: Value, expected: Value) {
     let (Value::Object(context), Value::Object(given)) = (context, given) else {
         panic!("two objects are needed");
     };
-    let mut values = interpret(context, &environment).unwrap().values;
+    let mut values = interpret(&context, &environment).unwrap().values;
     give_way(&mut values, &given);
     assert_eq!(Value::Object(values), expected);
 }
@@ -29,7 +33,7 @@ fn check_refused(context: Value, expected: &str) {
     let Value::Object(context) = context else {
         panic!("an object is needed");
     };
-    assert_eq!(interpret(context, &environment).unwrap_err(), expected);
+    assert_eq!(interpret(&context, &environment).unwrap_err(), expected);
 }
 
 #[test]
@@ -130,7 +134,7 @@ fn a_field_that_is_unknown_is_told() {
     let Value::Object(context) = json!({"urll": "h", "empty": ""}) else {
         unreachable!();
     };
-    let notes = interpret(context, &environment).unwrap().notes;
+    let notes = interpret(&context, &environment).unwrap().notes;
     let texts: Vec<_> = notes.iter().map(|note| note.text.as_str()).collect();
     assert_eq!(
         texts,
