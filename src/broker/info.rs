@@ -79,8 +79,14 @@ fn flag(all: &Map<String, Value>, key: &str) -> bool {
 }
 
 fn render_plain(mut all: Map<String, Value>) -> Vec<u8> {
-    // What can be long.
-    for key in ["connect_urls", "ws_connect_urls"] {
+    // What can be long, and is not for the crate.
+    for key in [
+        "connect_urls",
+        "ws_connect_urls",
+        "server_name",
+        "cluster",
+        "domain",
+    ] {
         all.remove(key);
     }
     for key in ["tls_required", "tls_available", "tls_verify"] {

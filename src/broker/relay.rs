@@ -237,8 +237,9 @@ impl Shared {
         };
         let mut session = lock(session);
         loop {
-            if !received.is_empty() {
-                session.read_tls(&mut received)?;
+            // A session that the server has closed takes nothing more.
+            if !received.is_empty() && session.read_tls(&mut received)? == 0 {
+                received = &[];
             }
             let state = session.process_new_packets().map_err(io::Error::other)?;
             let start = plain.len();
