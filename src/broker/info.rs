@@ -184,7 +184,7 @@ mod tests {
             "\r\n"
         );
         let plain = concat!(
-            r#"INFO {"version":"2","tls_required":false,"ldm":true,"tls_available":false,"tls_verify":false}"#,
+            r#"INFO {"version":"2","ldm":true,"tls_required":false,"tls_available":false,"tls_verify":false}"#,
             "\r\n"
         );
         let rest = "PING\r\nMSG a 1 6\r\nINFO {\r\nHMSG b 1 _I.x 2 14\r\n\r\nMSG a 1 99\r\n\r\n-ERR 'x'\r\n+OK\r\n";
