@@ -23,10 +23,11 @@ TITLES = {
 }
 
 
-def measure_core(records, rounds, with_tls):
-    """Prints the table. Interleaved, so that a busy moment of the machine does not fall on one row only."""
+def measure_core(records, rounds, names, with_python):
+    """Prints a table of some of TITLES. Interleaved, so that a busy moment of the machine does not fall on one row."""
+    with_tls = "tls" in names
     with Server() as server, Server(tls_config() if with_tls else "") as tls_server:
-        rows = {name: (server, target_config(server), make_input(name, records)) for name in TITLES if name != "tls"}
+        rows = {name: (server, target_config(server), make_input(name, records)) for name in names if name != "tls"}
         if with_tls:
             rows["tls"] = (tls_server, tls_target_config(tls_server), make_input("one", records))
         questions = {name: count_questions(row[0], row[1], name) for name, row in rows.items()}
@@ -38,18 +39,21 @@ def measure_core(records, rounds, with_tls):
                 messages = records + questions[name]
                 runs[name].append(measure(its_server, [PROGRAM, "--config", config], path, messages))
                 check_state(runs[name][-1], records)
-        python = measure_python(server)
+        python = [measure_python(server)] if with_python else []
 
     limit = statistics.median(raw)
-    print(f"Core NATS: {records:,} records ({PYTHON_RECORDS:,} for Python), medians of {rounds} interleaved runs; from")
-    print("exec to exit, the raw wire from connection to PONG.")
+    print(
+        f"Core NATS: {records:,} records ({PYTHON_RECORDS:,} for Python), medians of {rounds} interleaved runs;"
+        " from exec to exit, the raw wire from connection to PONG."
+    )
     print()
     print("| core NATS | records/s (lowest to highest) | × raw wire | CPU s per million | peak RSS |")
     print("|---|---|---|---|---|")
     print(f"| raw wire | {render_rates(raw)} | 1.00 | – | – |")
     for name in rows:
         print_row(TITLES[name], runs[name], records, limit)
-    print_row("Python reference", [python], PYTHON_RECORDS, limit)
+    if python:
+        print_row("Python reference", python, PYTHON_RECORDS, limit)
     print()
     if with_tls:
         plain, tls = (statistics.median(records / run.seconds for run in runs[name]) for name in ("one", "tls"))
