@@ -66,6 +66,8 @@ mod paths;
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
 mod scale;
+// Who gets through the relay that speaks TLS.
+mod relay;
 // What no real server does on demand.
 mod scripted;
 // What is never printed.

@@ -192,7 +192,7 @@ fn nothing_is_lost_when_the_connection_breaks_ten_times() {
         .collect();
     moments.sort_unstable();
     let mut sent = 0;
-    let send = |run: &crate::harness::Running, from: usize, to: usize| {
+    let feed = |run: &crate::harness::Running, from: usize, to: usize| {
         let lines: String = (from..to)
             .map(|number| record("users", &payload(number)))
             .collect();
@@ -200,7 +200,7 @@ fn nothing_is_lost_when_the_connection_breaks_ten_times() {
     };
     for moment in moments {
         let upto = (moment + RECORDS / 10).max(sent);
-        send(&run, sent, upto);
+        feed(&run, sent, upto);
         sent = upto;
         wait_until(&format!("{moment} have arrived"), PATIENCE, || {
             assert!(!run.has_ended(), "it ended:\n{}", run.give_up().stderr);
@@ -208,7 +208,7 @@ fn nothing_is_lost_when_the_connection_breaks_ten_times() {
         });
         proxy.cut();
     }
-    send(&run, sent, RECORDS);
+    feed(&run, sent, RECORDS);
     run.send(state("1"));
     run.end_input();
     let outcome = run.wait();
