@@ -139,7 +139,7 @@ fn a_limit_that_is_reached_within_much_input_and_lifted_loses_nothing() {
         if message_id == "none" {
             tally.holds_all(&outcome, RECORDS);
         } else {
-            tally.holds_each_once(&outcome, RECORDS);
+            tally.holds_each_once_in_any_order(&outcome, RECORDS);
         }
     }
 }
@@ -332,9 +332,9 @@ fn a_message_larger_than_the_stream_takes_becomes_a_dead_letter_where_that_is_as
             assert_eq!(String::from_utf8(payload).unwrap(), expected);
             let headers = headers.expect("headers say why");
             for part in [
-                "Target-Nats-Stream: users\r\n",
-                "Target-Nats-Line: 4\r\n",
-                "Target-Nats-Reason: ",
+                "Target-Nats-Stream:users\r\n",
+                "Target-Nats-Line:4\r\n",
+                "Target-Nats-Reason:",
             ] {
                 outcome.check(headers.contains(part), &format!("{part} is in {headers}"));
             }

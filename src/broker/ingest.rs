@@ -15,7 +15,7 @@ use super::answer::Answer;
 /// Messages between two flow answers. The server allows at most 500 to a publisher that is alone.
 const FLOW: u64 = 500;
 /// Flow answers that may be outstanding.
-const OUTSTANDING: u64 = 4;
+const OUTSTANDING: u64 = 16;
 /// A batch into which nothing more comes is ended after this time, so that its tail is confirmed.
 const QUIET: Duration = Duration::from_millis(100);
 /// Silence after which the server is asked for its last flow answer again; it forgets a batch after ten seconds.

@@ -19,7 +19,7 @@ use crate::error::{Error, Kind};
 use crate::route::Route;
 
 /// Messages in flight to one stream. The server drops what goes beyond 100,000 for all publishers together.
-const MOST_IN_FLIGHT: usize = 16_384;
+const MOST_IN_FLIGHT: usize = 32_768;
 const LEAST_IN_FLIGHT: usize = 64;
 /// The first silence that is taken for lost acknowledgements, and the longest: a server may only be slow, and
 /// what is sent again is more work for it.
