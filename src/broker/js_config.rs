@@ -123,7 +123,9 @@ mod tests {
 
     #[track_caller]
     fn parse(config: Value) -> StreamInfo {
-        StreamInfo::parse(&json!({ "config": config })).unwrap()
+        let mut answer = json!({});
+        answer["config"] = config;
+        StreamInfo::parse(&answer).unwrap()
     }
 
     #[test]
