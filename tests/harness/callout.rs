@@ -2,7 +2,7 @@
 //!
 //! It speaks to the server over a socket of its own, under the one login that the server knows by itself.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
