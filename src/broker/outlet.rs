@@ -380,7 +380,7 @@ impl Outlet {
             }
             Verdict::NoBatches => {
                 log::warn!(
-                    "JetStream stream '{}' takes no fast ingest now, and is fed message by message: {error}",
+                    "JetStream stream '{}' takes no fast ingest now, and is fed pipelined: {error}",
                     self.js_stream.name
                 );
                 self.start_over(Instant::now());

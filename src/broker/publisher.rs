@@ -220,7 +220,13 @@ impl Publisher {
     fn take_signals(&mut self) -> bool {
         while let Ok(signal) = self.signals.try_recv() {
             match signal {
-                Signal::Flushed(ping) => self.core.take_pong(ping),
+                Signal::Flushed(ping) => {
+                    if let Some(next) = self.core.take_pong(ping)
+                        && let Some(generation) = &self.generation
+                    {
+                        generation.flush(next, self.sender.clone());
+                    }
+                }
                 Signal::Lost => return false,
             }
         }
