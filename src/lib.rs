@@ -29,9 +29,9 @@
 //!
 //! A message goes one of three ways through a publisher. It is sent at once; or it is *kept back*, because its
 //! outlet takes nothing for now (its window is full, it pauses after trouble), and the worker publishes it when
-//! `Delivery::due` names it; or it is *refused* for what it is, and the worker has it
-//! left out, replaced by a dead letter, or ends the run. Neither of the last two is confirmed meanwhile, nor is
-//! what comes behind it. An outlet that is in trouble holds up no other one.
+//! `Delivery::due` names it; or it is *refused* for what it is, and the worker has it left out, replaced by a dead
+//! letter, or ends the run. Neither of the last two is confirmed meanwhile, nor is what comes behind it. An outlet
+//! that is in trouble holds up no other one, until the worker's window is full.
 //!
 //! # Code map, lowest layer first
 //!
