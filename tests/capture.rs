@@ -349,3 +349,49 @@ fn what_jetstream_stores_is_the_taps_own_bytes() {
     assert_eq!(shown(&stored), [("users", text)]);
     assert_eq!(stored[0].header("Source"), Some("singer users"));
 }
+
+#[test]
+fn a_subject_that_the_named_stream_does_not_capture_is_an_error_though_another_stream_would() {
+    let server = NatsServer::with_jetstream();
+    let mut jetstream = JetStream::on(&server);
+    jetstream.stream("P", &["part.1"], json!({}));
+    jetstream.stream("Q", &["part.2"], json!({}));
+    let outcome = Target::new()
+        .server(&server)
+        .setting("subject", "part.{record.id}")
+        .setting("jetstream_stream", "P")
+        .input(two_of_each(&["users"]))
+        .run();
+    outcome.exits(1).error(&["P", "part.2", "users"]);
+    assert_eq!(jetstream.count("Q"), 0);
+}
+
+#[test]
+fn a_bucket_or_a_stream_of_dead_letters_that_acknowledges_nothing_is_never_a_receipt() {
+    let server = NatsServer::with_jetstream();
+    let mut jetstream = JetStream::on(&server);
+    let silent = json!({"no_ack": true, "allow_batched": true});
+    jetstream.stream("KV_B", &["$KV.B.>"], silent.clone());
+    jetstream.stream("DEAD", &["dead"], silent);
+    let run = |settings: &[(&str, &str)], record: &str| {
+        let target = Target::new().server(&server);
+        let target = settings
+            .iter()
+            .fold(target, |target, (key, value)| target.setting(key, *value));
+        let input = schema("users", &["id"]) + record + &state("1");
+        target.input(input).run()
+    };
+    let bucket = [("delivery", "kv"), ("kv_bucket", "B")];
+    run(&bucket, &record("users", r#"{"id":1}"#))
+        .exits(1)
+        .prints("")
+        .error(&["KV_B", "no_ack"]);
+    let letters = [
+        ("on_invalid_record", "dead_letter"),
+        ("dead_letter_subject", "dead"),
+    ];
+    run(&letters, &record("users", "{}"))
+        .exits(1)
+        .prints("")
+        .error(&["DEAD", "no_ack"]);
+}

@@ -153,7 +153,7 @@ const PATHS: &[Path] = &[
         "a thread of the client library that panicked",
         Ok(&[
             "scripted::a_panic_in_a_thread_of_the_client_library_is_exit_1_with_its_message_and_no_state",
-            "faults::a_server_whose_greeting_is_too_long_for_the_client_library_is_refused_at_once",
+            "faults::a_server_whose_greeting_is_too_long_for_the_client_library_is_no_obstacle",
         ]),
     ),
 ];

@@ -172,7 +172,11 @@ impl Capture {
             // Wherever it is captured: the settings of a stream or a bucket are about records.
             let places = self.streams_over(origin, api)?;
             self.letter_places.clone_from(&places);
-            return Ok(self.plan_over(&places, origin));
+            let plan = self.plan_over(&places, origin);
+            if let Plan::All(destination) = plan {
+                self.check_acknowledged(destination, origin, &origin.filter)?;
+            }
+            return Ok(plan);
         }
         if let Some(bucket) = settings.kv_bucket.as_deref() {
             let wanted = settings
@@ -182,7 +186,9 @@ impl Capture {
             let place = self
                 .js_streams
                 .named(&format!("KV_{bucket}"), wanted, api)?;
-            return Ok(Plan::All(Destination::Stream(place)));
+            let destination = Destination::Stream(place);
+            self.check_acknowledged(destination, origin, &origin.filter)?;
+            return Ok(Plan::All(destination));
         }
         let plan = if let Some(name) = settings.jetstream_stream.as_deref() {
             let wanted = settings
@@ -250,8 +256,11 @@ impl Capture {
 
     /// Whether a message may go there by the setting `delivery`.
     fn check(&self, found: Destination, origin: &Origin, subject: &str) -> Result<(), Stop> {
-        match (self.common.settings.delivery, found) {
+        let settings = &self.common.settings;
+        let wants_js = settings.jetstream_stream.is_some();
+        match (settings.delivery, found) {
             (DeliveryKind::JetStream, Destination::Core) => Err(self.uncaptured(origin, subject)),
+            (_, Destination::Core) if wants_js => Err(self.uncaptured(origin, subject)),
             (DeliveryKind::Core, Destination::Stream(place)) => {
                 let what = format!(
                     "JetStream stream '{}' captures '{subject}', and drops messages under load that are not to be \
@@ -260,7 +269,19 @@ impl Capture {
                 );
                 Err(failed(what, origin))
             }
-            (_, Destination::Stream(place)) if !self.js_streams.get(place).acknowledges() => {
+            _ => self.check_acknowledged(found, origin, subject),
+        }
+    }
+
+    /// Nothing can be confirmed that is never acknowledged.
+    fn check_acknowledged(
+        &self,
+        found: Destination,
+        origin: &Origin,
+        subject: &str,
+    ) -> Result<(), Stop> {
+        match found {
+            Destination::Stream(place) if !self.js_streams.get(place).acknowledges() => {
                 let what = format!(
                     "JetStream stream '{}' captures '{subject}' and acknowledges nothing (no_ack), so nothing can \
                      be confirmed",
@@ -333,7 +354,9 @@ impl Capture {
                 for place in places {
                     parts.push(self.describe(Destination::Stream(*place))?);
                 }
-                parts.push("or core NATS where that captures nothing".to_owned());
+                if self.common.settings.jetstream_stream.is_none() {
+                    parts.push("or core NATS where that captures nothing".to_owned());
+                }
                 parts.join(", ")
             }
         })

@@ -230,6 +230,10 @@ impl Worker {
     fn reconnect(&mut self) -> Result<(), Error> {
         loop {
             self.limits = self.delivery.connect(&self.run_end)?;
+            if self.run_end.try_recv() == Err(TryRecvError::Disconnected) {
+                // It has its last word said.
+                return Ok(());
+            }
             self.is_lost = false;
             self.asked = self.window.confirmed();
             let messages = self.window.unconfirmed();
