@@ -144,3 +144,35 @@ fn the_secret_of_the_door_is_not_what_the_server_sees_as_the_name() {
         "{names:?}"
     );
 }
+
+fn threads(pid: u32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn connections_that_were_lost_leave_neither_a_thread_nor_a_door_behind() {
+    const LOSSES: u32 = 5;
+    let authority = Authority::new("ours");
+    let server = NatsServer::with(&authority.server().tls(""));
+    let proxy = Proxy::before(&server);
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", format!("tls://127.0.0.1:{}", proxy.port()))
+        .setting("tls_ca", authority.pem())
+        .setting("workers", 1)
+        .spawn();
+    run.send(one());
+    run.wait_for_line(r#"{"id": 1}"#);
+    let (before, doors) = (threads(run.pid()), listening_ports(run.pid()).len());
+    for id in 2..2 + LOSSES {
+        proxy.cut();
+        run.send(numbered(id));
+        run.wait_for_line(&format!(r#"{{"id": {id}}}"#));
+    }
+    // One for an attempt to connect that is just ending.
+    wait_until("what was lost is gone", PATIENCE, || {
+        threads(run.pid()) <= before + 1 && listening_ports(run.pid()).len() <= doors
+    });
+    run.end_input();
+    run.wait().succeeds();
+}
