@@ -56,10 +56,10 @@ fn disturbed(ingest: &str, message_id: &str, disturb: impl FnOnce(&Cluster)) {
         .succeeds()
         .prints_last(&Numbered::printed_state(records));
     let tally = Tally::of(&mut jetstream, "S");
-    if message_id == "none" {
-        tally.holds_all(&outcome, records);
-    } else {
-        tally.holds_each_once(&outcome, records);
+    match (ingest, message_id) {
+        (_, "none") => tally.holds_all(&outcome, records),
+        ("fast", _) => tally.holds_each_once(&outcome, records),
+        _ => tally.holds_each_once_in_any_order(&outcome, records),
     }
 }
 
@@ -138,9 +138,11 @@ fn a_lame_duck_alone_is_waited_for_until_it_is_back() {
         run.send(schema("users", &[]) + &record("users", r#"{"id":1}"#) + &state("1"));
         run.wait_for_line("1");
         server.lame_duck();
-        // It still answers whom it has.
         run.send(record("users", r#"{"id":2}"#) + &state("2"));
-        run.wait_for_line("2");
+        if delivery == "core" {
+            // It still answers whom it has; its JetStream answers nobody.
+            run.wait_for_line("2");
+        }
         server.wait_until_gone();
         run.send(record("users", r#"{"id":3}"#) + &state("3"));
         server.start_again();

@@ -20,7 +20,7 @@ fn numbered(id: u32) -> String {
 fn capturing(more: Value) -> (NatsServer, JetStream) {
     let server = NatsServer::with_jetstream();
     let mut jetstream = JetStream::on(&server);
-    jetstream.stream("S", &["users", "s0", "s1", "s2", "s3", "*.*"], more);
+    jetstream.stream("S", &["users", "s0", "s1", "s2", "s3", "a.*", "b.*"], more);
     (server, jetstream)
 }
 

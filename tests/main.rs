@@ -18,6 +18,8 @@ mod access;
 mod bad_messages;
 // BATCH messages and their files.
 mod batch;
+// Auth callouts, and credentials that run out.
+mod callout;
 // Which streams JetStream captures, and what `delivery` makes of it.
 mod capture;
 // What `--check` tells.

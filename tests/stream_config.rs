@@ -151,10 +151,29 @@ fn what_is_left_to_the_server_is_no_matter() {
     let server = NatsServer::with_jetstream();
     let outcome = creating(
         &server,
-        json!({"subjects": ["users"], "num_replicas": 0, "duplicate_window": 0, "persist_mode": "default", "storage": null}),
+        json!({
+            "subjects": ["users"], "num_replicas": 0, "duplicate_window": 0, "persist_mode": "default",
+            "storage": null, "max_msgs": -5, "republish": {"src": "", "dest": "copies.>"},
+        }),
     )
     .run();
     outcome.succeeds().prints("1\n");
+}
+
+#[test]
+fn times_may_be_words_wherever_they_are() {
+    let server = NatsServer::with_jetstream();
+    let mut jetstream = JetStream::on(&server);
+    let wanted = json!({"subjects": ["users"], "max_age": "1.5h", "duplicate_window": "1m30s",
+        "consumer_limits": {"inactive_threshold": "5s"}});
+    let outcome = creating(&server, wanted).run();
+    outcome.succeeds().prints("1\n");
+    has(
+        &outcome,
+        &jetstream.info("NEW")["config"],
+        &json!({"max_age": 5_400_000_000_000_u64, "duplicate_window": 90_000_000_000_u64,
+            "consumer_limits": {"inactive_threshold": 5_000_000_000_u64}}),
+    );
 }
 
 #[test]
@@ -252,4 +271,18 @@ fn a_stream_that_acknowledges_nothing_is_a_warning_and_never_a_receipt() {
     outcome
         .prints("")
         .check(!outcome.status.success(), "it fails");
+}
+
+#[test]
+fn a_check_tells_the_window_that_the_server_will_give_to_a_stream() {
+    let server = NatsServer::with_jetstream();
+    let mut jetstream = JetStream::on(&server);
+    let outcome = creating(&server, json!({"subjects": ["users"]}))
+        .setting("message_id", "content")
+        .args(["--check"])
+        .run();
+    outcome
+        .succeeds()
+        .logs_once(&["NEW", "after 120 seconds (duplicate_window)"]);
+    assert!(jetstream.try_info("NEW").is_err(), "a check makes nothing");
 }

@@ -57,6 +57,14 @@ pub(super) fn describe_login(login: &Login) -> &'static str {
     }
 }
 
+/// Why the server ended a connection whose login has run out, where another connection would fare no better.
+///
+/// None where the time was not the login's own but the server's, or an auth callout's: it is granted anew to who
+/// connects again. The JWT's own time is told even if our clock says that it is still to come.
+pub(super) fn explain_end(login: &Login) -> Option<Error> {
+    expiry(login).map(expired)
+}
+
 /// Why the server at `place` refused the login: its own words, and the settings to look at.
 pub(super) fn explain_refusal(place: &str, login: &Login, words: &str) -> Error {
     if let Err(error) = check_expiry(login) {
@@ -160,6 +168,25 @@ mod tests {
         check_expiry_of("x.Ww.y", None);
         check_expiry_of("x", None);
         check_expiry_of("", None);
+    }
+
+    #[test]
+    fn a_login_without_a_time_of_its_own_may_be_granted_again() {
+        let credentials = |jwt| Login::Credentials {
+            jwt: Secret::new(jwt),
+            seed: Secret::new("s"),
+        };
+        assert_eq!(explain_end(&Login::Token(Secret::new("t"))), None);
+        assert_eq!(explain_end(&credentials("x.e30.y")), None);
+        // {"exp":4102444800}: the server's clock counts.
+        assert_eq!(
+            explain_end(&credentials("x.eyJleHAiOjQxMDI0NDQ4MDB9.y")).map(|error| error.to_string()),
+            Some(
+                "the credentials (user JWT) expired on 2100-01-01T00:00:00Z: setting nats_credentials \
+                 needs a new .creds file"
+                    .to_owned()
+            )
+        );
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub(super) struct Capture {
     js_streams: JsStreams,
     /// By filter.
     plans: HashMap<Box<str>, Plan>,
+    /// The JetStream streams of dead letters: how records are fed is not asked of them.
+    letter_places: Vec<usize>,
     /// The Singer streams that go to a JetStream stream, by its place.
     feeders: HashMap<usize, Vec<Box<str>>>,
     /// The last answer, since records of one stream come in runs.
@@ -65,6 +67,7 @@ impl Capture {
             js_streams: JsStreams::new(Arc::clone(&common)),
             common,
             plans: HashMap::new(),
+            letter_places: Vec::new(),
             feeders: HashMap::new(),
             last: None,
             no_jetstream: None,
@@ -75,6 +78,7 @@ impl Capture {
     pub(super) fn reset(&mut self) {
         self.js_streams.clear();
         self.plans.clear();
+        self.letter_places.clear();
         self.feeders.clear();
         self.last = None;
         self.no_jetstream = None;
@@ -167,6 +171,7 @@ impl Capture {
         if settings.dead_letter_subject.as_deref() == Some(&*origin.filter) {
             // Wherever it is captured: the settings of a stream or a bucket are about records.
             let places = self.streams_over(origin, api)?;
+            self.letter_places.clone_from(&places);
             return Ok(self.plan_over(&places, origin));
         }
         if let Some(bucket) = settings.kv_bucket.as_deref() {
@@ -298,6 +303,7 @@ impl Capture {
             Ingest::Pipelined => Ok(false),
             Ingest::Auto => Ok(js_stream.allows_batches()),
             Ingest::Fast if js_stream.allows_batches() => Ok(true),
+            Ingest::Fast if self.letter_places.contains(&place) => Ok(false),
             Ingest::Fast => {
                 let what = format!(
                     "JetStream stream '{}' does not allow fast ingest (allow_batched, from nats-server 2.14 on); set \

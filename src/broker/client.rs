@@ -330,6 +330,8 @@ fn parse_server_error(text: &str, login: &Login) -> ServerError {
              (setting inbox_prefix)"
         );
         ServerError::Refusal(Error::new(Kind::Refused, what).cause("permissions violation"))
+    } else if lower.starts_with("user authentication expired") {
+        auth::explain_end(login).map_or(ServerError::Passing, ServerError::Refusal)
     } else if is_login_error(&lower) {
         ServerError::Refusal(auth::explain_refusal("the NATS server", login, text))
     } else if lower.starts_with("maximum payload") || lower.starts_with("maximum control line") {
@@ -438,12 +440,13 @@ mod tests {
                 "the NATS server does not let us publish to 'a.b': permissions violation",
             )),
         );
+        check("User Authentication Expired", None);
         check(
-            "User Authentication Expired",
+            "User Authentication Revoked",
             Some((
                 Kind::Refused,
                 "the NATS server refuses the login by token (settings nats_token, nats_url, nats_context): \
-                 User Authentication Expired",
+                 User Authentication Revoked",
             )),
         );
         check(

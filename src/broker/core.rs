@@ -13,6 +13,8 @@ pub(super) struct Core {
     /// The number of the last PING.
     ping: u64,
     is_waiting: bool,
+    /// Another PING was wanted while one was under way.
+    is_wanted: bool,
 }
 
 impl Core {
@@ -21,9 +23,10 @@ impl Core {
     }
 
     /// The number of the PING that should be sent now, if there is something for it to confirm and none is
-    /// under way.
+    /// under way. Else it is wanted when that one's PONG has come.
     pub(super) fn start_ping(&mut self) -> Option<u64> {
         if self.is_waiting {
+            self.is_wanted = true;
             return None;
         }
         self.before = Some(self.since.take()?);
@@ -32,11 +35,18 @@ impl Core {
         Some(self.ping)
     }
 
-    /// The PONG of this PING has come.
-    pub(super) fn take_pong(&mut self, ping: u64) {
-        if ping == self.ping {
-            self.before = None;
-            self.is_waiting = false;
+    /// The PONG of this PING has come. Returns the number of the PING that should be sent now, if one was wanted
+    /// meanwhile.
+    pub(super) fn take_pong(&mut self, ping: u64) -> Option<u64> {
+        if !self.is_waiting || ping != self.ping {
+            return None;
+        }
+        self.before = None;
+        self.is_waiting = false;
+        if std::mem::take(&mut self.is_wanted) {
+            self.start_ping()
+        } else {
+            None
         }
     }
 
@@ -60,6 +70,7 @@ mod tests {
             let mut unconfirmed: Vec<(u64, Option<u64>)> = Vec::new();
             let mut ordinal = 0;
             let mut under_way = None;
+            let mut is_wanted = false;
             for _ in 0..60 {
                 match random.below(3) {
                     0 => {
@@ -71,6 +82,7 @@ mod tests {
                         let ping = core.start_ping();
                         let has_open = unconfirmed.iter().any(|(_, ping)| ping.is_none());
                         assert_eq!(ping.is_some(), under_way.is_none() && has_open);
+                        is_wanted |= under_way.is_some();
                         if ping.is_some() {
                             under_way = ping;
                             for (_, of) in &mut unconfirmed {
@@ -80,8 +92,14 @@ mod tests {
                     }
                     _ => {
                         if let Some(ping) = under_way.take() {
-                            core.take_pong(ping);
+                            let next = core.take_pong(ping);
                             unconfirmed.retain(|(_, of)| *of != Some(ping));
+                            let is_wanted = std::mem::take(&mut is_wanted);
+                            assert_eq!(next.is_some(), is_wanted && !unconfirmed.is_empty());
+                            under_way = next;
+                            for (_, of) in &mut unconfirmed {
+                                *of = of.or(next);
+                            }
                         }
                     }
                 }

@@ -15,7 +15,7 @@ use super::answer::Answer;
 /// Messages between two flow answers. The server allows at most 500 to a publisher that is alone.
 const FLOW: u64 = 500;
 /// Flow answers that may be outstanding.
-const OUTSTANDING: u64 = 4;
+const OUTSTANDING: u64 = 16;
 /// A batch into which nothing more comes is ended after this time, so that its tail is confirmed.
 const QUIET: Duration = Duration::from_millis(100);
 /// Silence after which the server is asked for its last flow answer again; it forgets a batch after ten seconds.
@@ -81,6 +81,8 @@ pub(super) struct Batch {
     flow: u64,
     sent_at: Instant,
     heard_at: Instant,
+    /// The end was asked for before it was possible.
+    is_end_wanted: bool,
 }
 
 impl Batch {
@@ -96,6 +98,7 @@ impl Batch {
             flow: FLOW,
             sent_at: now,
             heard_at: now,
+            is_end_wanted: false,
         }
     }
 
@@ -125,6 +128,7 @@ impl Batch {
         }
         self.sent += 1;
         self.sent_at = now;
+        self.is_end_wanted = false;
         let operation = match self.sent {
             1 => Operation::Start,
             _ => Operation::Append,
@@ -135,9 +139,10 @@ impl Batch {
         }
     }
 
-    /// Ends the batch, if that is possible now.
+    /// Ends the batch, if that is possible now; else as soon as it is, unless something is sent before.
     pub(super) fn end(&mut self, now: Instant) -> Option<Step> {
         if self.state != State::Open {
+            self.is_end_wanted = self.state == State::Starting;
             return None;
         }
         self.state = State::Ending;
@@ -153,7 +158,8 @@ impl Batch {
         if self.state != State::Open {
             return None;
         }
-        if now >= self.sent_at + QUIET && self.is_ready() {
+        let is_quiet = self.is_end_wanted || now >= self.sent_at + QUIET;
+        if is_quiet && self.is_ready() {
             return self.end(now);
         }
         if self.stored < self.sent && now >= self.heard_at + PING_INTERVAL {

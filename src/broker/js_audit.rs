@@ -43,8 +43,10 @@ pub(super) fn audit(js_stream: &StreamInfo, message_id: MessageId) -> Vec<String
             "drops the oldest messages when it is full ({limits})"
         ));
     }
-    let window = js_stream.duration("duplicate_window");
-    if message_id == MessageId::Content && window < REPEATED_WITHIN {
+    if message_id == MessageId::Content
+        && let Some(window) = js_stream.duplicate_window()
+        && window < REPEATED_WITHIN
+    {
         add(&format!(
             "forgets message ids after {} seconds (duplicate_window), and what a later run sends again is stored \
              twice",
@@ -160,5 +162,16 @@ mod tests {
             &["after 86399 seconds"],
         );
         check("S", MessageId::Run, config(120_000_000_000), &[]);
+    }
+
+    #[test]
+    fn nothing_is_said_of_a_stream_of_which_only_the_name_is_known() {
+        let stub = json!({"config": {"name": "S", "subjects": ["a"]}});
+        let found = audit(&StreamInfo::parse(&stub).unwrap(), MessageId::Content);
+        assert_eq!(found, Vec::<String>::new());
+        let to_be_made = json!({"config": {"name": "S", "storage": "file", "discard": "new"}});
+        let found = audit(&StreamInfo::parse(&to_be_made).unwrap(), MessageId::Content);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].contains("after 120 seconds"), "{found:?}");
     }
 }

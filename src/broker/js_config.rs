@@ -6,6 +6,9 @@ use serde_json::Value;
 
 use crate::error::{Error, Kind};
 
+/// For how long a server knows message ids where nothing is said.
+const USUAL_WINDOW: Duration = Duration::from_mins(2);
+
 /// A JetStream stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct StreamInfo {
@@ -92,8 +95,142 @@ impl StreamInfo {
         self.config[key].as_u64().filter(|limit| *limit > 0)
     }
 
+    /// For how long it knows message ids. `None` where that is not known, as its configuration may not be asked for.
+    pub(super) fn duplicate_window(&self) -> Option<Duration> {
+        let window = self.duration("duplicate_window");
+        // Where a stream with sources names none, it knows no ids.
+        if self.exists || !window.is_zero() || self.has("sources") {
+            return Some(window);
+        }
+        // One that is going to be made has a storage; the server fills in the window.
+        self.has("storage").then(|| match self.duration("max_age") {
+            Duration::ZERO => USUAL_WINDOW,
+            max_age => max_age.min(USUAL_WINDOW),
+        })
+    }
+
     /// A time of the configuration, which the server gives in nanoseconds.
     pub(super) fn duration(&self, key: &str) -> Duration {
         Duration::from_nanos(self.config[key].as_u64().unwrap_or_default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn parse(config: Value) -> StreamInfo {
+        let mut answer = json!({});
+        answer["config"] = config;
+        StreamInfo::parse(&answer).unwrap()
+    }
+
+    #[test]
+    fn an_answer_of_the_server_is_read_and_its_unknown_fields_are_kept() {
+        let config = json!({"name": "S", "subjects": ["a.>", "b"], "max_msg_size": 100, "allow_batched": true,
+            "no_ack": true, "max_age": 5_000_000_000_u64, "max_msgs": -1, "of_a_later_version": {"x": [1]}});
+        let answer = json!({"type": "io.nats.jetstream.api.v1.stream_info_response", "config": config,
+            "created": "2026-01-01T00:00:00Z", "state": {"messages": 7, "consumer_count": 2}});
+        let found = StreamInfo::parse(&answer).unwrap();
+        assert_eq!(
+            (&*found.name, &*found.subjects),
+            ("S", &["a.>".to_owned(), "b".to_owned()][..])
+        );
+        assert!(found.exists && found.has_consumers && found.allows_batches());
+        assert!(!found.acknowledges());
+        assert_eq!(found.max_msg_size, Some(100));
+        assert_eq!(found.duration("max_age"), Duration::from_secs(5));
+        assert_eq!(
+            (found.limit("max_msgs"), found.closed_because()),
+            (None, None)
+        );
+        assert_eq!(found.config, config);
+    }
+
+    #[test]
+    fn a_name_and_subjects_are_enough() {
+        let found = parse(json!({"name": "S", "subjects": ["a"]}));
+        assert_eq!(
+            (&*found.name, &*found.subjects),
+            ("S", &["a".to_owned()][..])
+        );
+        assert!(found.acknowledges() && !found.exists && !found.has_consumers);
+        assert!(!found.allows_batches());
+        for size in [json!(-1), json!(0), Value::Null] {
+            let found = parse(json!({"name": "S", "max_msg_size": size}));
+            assert_eq!(found.max_msg_size, None);
+        }
+        for nameless in [
+            json!({"config": {"subjects": ["a"]}}),
+            json!({"config": {"name": 1}}),
+            json!({}),
+            json!([]),
+        ] {
+            let error = StreamInfo::parse(&nameless).unwrap_err();
+            assert_eq!(error.kind(), Kind::Refused, "{nameless}");
+        }
+    }
+
+    #[test]
+    fn a_stream_without_subjects_captures_its_name_unless_it_copies_others() {
+        let subjects = |config| parse(config).subjects;
+        assert_eq!(subjects(json!({"name": "S"})), ["S"]);
+        assert_eq!(
+            subjects(json!({"name": "S", "subjects": null, "mirror": null})),
+            ["S"]
+        );
+        assert!(subjects(json!({"name": "S", "mirror": {"name": "T"}})).is_empty());
+        assert!(subjects(json!({"name": "S", "sources": [{"name": "T"}]})).is_empty());
+    }
+
+    #[test]
+    fn what_takes_no_messages_says_why() {
+        let why = |config| parse(config).closed_because();
+        assert_eq!(
+            why(json!({"name": "S", "sealed": true})),
+            Some("it is sealed")
+        );
+        assert_eq!(
+            why(json!({"name": "S", "mirror": {"name": "T"}})),
+            Some("it is a mirror of another one")
+        );
+        assert_eq!(why(json!({"name": "S", "sources": [{"name": "T"}]})), None);
+    }
+
+    #[test]
+    fn a_window_that_is_not_said_is_what_the_server_fills_in_or_not_known() {
+        let seconds = |config| {
+            parse(config)
+                .duplicate_window()
+                .map(|window| window.as_secs())
+        };
+        let minute = 60_000_000_000_u64;
+        assert_eq!(
+            seconds(json!({"name": "S", "duplicate_window": minute})),
+            Some(60)
+        );
+        assert_eq!(seconds(json!({"name": "S", "storage": "file"})), Some(120));
+        assert_eq!(
+            seconds(
+                json!({"name": "S", "storage": "file", "duplicate_window": 0, "max_age": minute})
+            ),
+            Some(60)
+        );
+        assert_eq!(
+            seconds(json!({"name": "S", "storage": "file", "max_age": 9 * minute})),
+            Some(120)
+        );
+        assert_eq!(
+            seconds(json!({"name": "S", "storage": "file", "sources": [{"name": "T"}]})),
+            Some(0)
+        );
+        assert_eq!(seconds(json!({"name": "S", "subjects": ["a"]})), None);
+        let found =
+            json!({"config": {"name": "S", "storage": "file"}, "created": "2026-01-01T00:00:00Z"});
+        let found = StreamInfo::parse(&found).unwrap();
+        assert_eq!(found.duplicate_window(), Some(Duration::ZERO));
     }
 }

@@ -37,6 +37,11 @@ pub(super) enum Verdict {
     Fail(Kind),
 }
 
+/// The code of every refusal by a store, and what it says of a message that no file store takes, whatever its limits
+/// (32 MiB with its headers).
+const STORE_FAILED: u64 = 10077;
+const TOO_LARGE: &str = "message too large";
+
 /// The errors that a publisher may meet (spec nats.md, 1c), and those of making a stream whose class says that they
 /// pass and that do not.
 const VERDICTS: &[(u64, &str, Verdict)] = &[
@@ -69,7 +74,11 @@ const VERDICTS: &[(u64, &str, Verdict)] = &[
     ),
     (10074, "no replicas without a cluster", REFUSED),
     (10076, "JetStream not enabled", REFUSED),
-    (10077, "stream full, or its store fails", Verdict::SlowDown),
+    (
+        STORE_FAILED,
+        "stream full, or its store fails",
+        Verdict::SlowDown,
+    ),
     (10097, "headers too large", Verdict::BadRecord),
     (10109, "sealed", REFUSED),
     (10111, "no rollups", REFUSED),
@@ -109,6 +118,9 @@ impl ApiError {
     /// What is to be done. A code that is not known is judged by its class: a server of a later version may say
     /// so that it is busy; what it calls our fault will not pass.
     pub(super) fn verdict(&self) -> Verdict {
+        if self.err_code == STORE_FAILED && self.description == TOO_LARGE {
+            return Verdict::BadRecord;
+        }
         let known = VERDICTS.iter().find(|known| known.0 == self.err_code);
         match (known, self.code) {
             (Some((_, _, verdict)), _) => *verdict,
@@ -158,5 +170,23 @@ mod tests {
         check(400, 99_999, REFUSED);
         check(0, 0, REFUSED);
         assert_eq!(api_error(&json!({"stream": "S", "seq": 1})), None);
+    }
+
+    #[test]
+    fn a_store_that_is_full_may_take_a_message_later_but_never_one_that_is_too_large() {
+        for (description, expected) in [
+            ("maximum messages exceeded", Verdict::SlowDown),
+            ("maximum bytes exceeded", Verdict::SlowDown),
+            ("maximum messages per subject exceeded", Verdict::SlowDown),
+            ("message too large", Verdict::BadRecord),
+        ] {
+            let json = json!({"error": {"code": 503, "err_code": 10077, "description": description},
+                "stream": "S", "seq": 0});
+            assert_eq!(
+                api_error(&json).unwrap().verdict(),
+                expected,
+                "{description}"
+            );
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::go_time::parse_time;
 use crate::error::{Error, Kind};
 use crate::nearest::nearest;
 
@@ -44,12 +45,19 @@ pub(super) fn wanted_stream(
         config.insert("allow_batched".to_owned(), true.into());
     }
     for (key, value) in given(user) {
-        let value = if TIMES.contains(&key.as_str()) {
+        let time = |key: &str, value: &Value| {
             parse_time(value)
-                .ok_or_else(|| bad("jetstream_create", key, "is no time, as in \"24h\""))?
-        } else {
-            value.clone()
+                .ok_or_else(|| bad("jetstream_create", key, "is no time, as in \"24h\""))
         };
+        let mut value = value.clone();
+        if TIMES.contains(&key.as_str()) {
+            value = time(key, &value)?;
+        } else if key == "consumer_limits"
+            && let Some(threshold) = value.get_mut("inactive_threshold")
+            && !threshold.is_null()
+        {
+            *threshold = time("consumer_limits.inactive_threshold", threshold)?;
+        }
         config.insert(key.clone(), value);
     }
     if config["name"] != name {
@@ -187,13 +195,14 @@ fn is_left_open(key: &str, wanted: &Value) -> bool {
     ["num_replicas", "duplicate_window"].contains(&key) && is_nothing(wanted)
 }
 
-/// Whether a value is the wanted one. The server leaves out what is at its default, adds to objects, and may
-/// order lists anew.
+/// Whether a value is the wanted one. The server leaves out what is at its default, adds to objects, may
+/// order lists anew, and writes out that an empty source of a republish is `>`.
 fn fits(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
-        (Value::Object(wanted), Value::Object(found)) => wanted
-            .iter()
-            .all(|(key, value)| fits(value, found.get(key).unwrap_or(&Value::Null))),
+        (Value::Object(wanted), Value::Object(found)) => wanted.iter().all(|(key, value)| {
+            let found = found.get(key).unwrap_or(&Value::Null);
+            fits(value, found) || (key == "src" && is_nothing(value) && found == ">")
+        }),
         (Value::Array(wanted), Value::Array(found)) => {
             let all_in = |ones: &[Value], others: &[Value]| {
                 ones.iter()
@@ -206,11 +215,11 @@ fn fits(wanted: &Value, found: &Value) -> bool {
     }
 }
 
-/// Whether a value is what a field has that is not there.
+/// Whether a value is what a field has that is not there. Any number below zero is no limit.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => matches!(number.as_i64(), Some(-1 | 0)),
+        Value::Number(number) => number.as_i64().is_some_and(|number| number <= 0),
         Value::String(text) => ["", "none", "default"].contains(&text.as_str()),
         Value::Array(items) => items.is_empty(),
         Value::Object(entries) => entries.is_empty(),
@@ -226,43 +235,6 @@ fn render(key: &str, value: &Value) -> String {
         _ if value.is_null() => "not set".to_owned(),
         _ => value.to_string(),
     }
-}
-
-/// Units of time as Go writes them, in nanoseconds, and days.
-const UNITS: [(&str, u64); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("m", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("d", 86_400_000_000_000),
-];
-
-/// Nanoseconds, from a number of them or from a text as Go writes it: `1h30m`, `1.5h`, `500ms`; and `7d`.
-fn parse_time(value: &Value) -> Option<Value> {
-    let text = match value {
-        Value::Number(_) => return value.as_u64().map(Value::from),
-        Value::String(text) => text.as_str(),
-        _ => return None,
-    };
-    let mut rest = text;
-    let mut total: u64 = 0;
-    while !rest.is_empty() || text.is_empty() {
-        let is_digit = |c: char| c.is_ascii_digit() || c == '.';
-        let (number, behind) = rest.split_at(rest.find(|c| !is_digit(c))?);
-        let (unit, behind) = behind.split_at(behind.find(is_digit).unwrap_or(behind.len()));
-        let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        total = total.checked_add(whole.parse::<u64>().ok()?.checked_mul(*unit)?)?;
-        let parts_of_unit = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-        let fraction =
-            u128::from(fraction.parse::<u64>().ok()?) * u128::from(*unit) / parts_of_unit;
-        total = total.checked_add(u64::try_from(fraction).ok()?)?;
-        rest = behind;
-    }
-    Some(total.into())
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -285,33 +257,6 @@ mod tests {
     }
 
     #[test]
-    fn times_are_nanoseconds_or_words() {
-        for (value, expected) in [
-            (json!("24h"), Some(86_400_000_000_000_u64)),
-            (json!("1h30m"), Some(5_400_000_000_000)),
-            (json!("500ms"), Some(500_000_000)),
-            (json!("7d"), Some(604_800_000_000_000)),
-            (json!("1.5h"), Some(5_400_000_000_000)),
-            (json!("1.25m0.5s"), Some(75_500_000_000)),
-            (json!("0.9ns"), Some(0)),
-            (json!(".5s"), None),
-            (json!("5.s"), None),
-            (json!("1.2.3s"), None),
-            (json!("0.99999999999999999999999999s"), None),
-            (json!(5), Some(5)),
-            (json!(""), None),
-            (json!("5"), None),
-            (json!("h"), None),
-            (json!("5x"), None),
-            (json!("99999999999d"), None),
-            (json!(-1), None),
-            (json!(true), None),
-        ] {
-            assert_eq!(parse_time(&value), expected.map(Value::from), "{value}");
-        }
-    }
-
-    #[test]
     fn a_stream_is_made_with_what_the_user_says_and_defaults_that_lose_nothing() {
         let subjects = ["raw.>".to_owned()];
         let wanted = wanted_stream("RAW", &Map::new(), &subjects, 5).unwrap();
@@ -320,12 +265,19 @@ mod tests {
         assert_eq!(config["discard"], "new");
         assert_eq!(config["storage"], "file");
         assert_eq!(config["allow_batched"], true);
-        let user = map(json!({"max_age": "24h", "subjects": ["a"], "storage": "memory", "x": 1}));
+        let user = map(
+            json!({"max_age": "24h", "subjects": ["a"], "storage": "memory", "x": 1,
+            "consumer_limits": {"inactive_threshold": "5s", "max_ack_pending": 7}}),
+        );
         let wanted = wanted_stream("RAW", &user, &[], 3).unwrap();
         let config = Value::Object(wanted.config);
         assert_eq!(config["max_age"], 86_400_000_000_000_u64);
         assert_eq!(config["storage"], "memory");
         assert_eq!(config["x"], 1);
+        assert_eq!(
+            config["consumer_limits"],
+            json!({"inactive_threshold": 5_000_000_000_u64, "max_ack_pending": 7})
+        );
         assert_eq!(config.get("allow_batched"), None);
         for (user, subjects, expected) in [
             (
@@ -343,6 +295,11 @@ mod tests {
                 json!({"max_age": "soon"}),
                 &subjects,
                 "setting jetstream_create: max_age is no time, as in \"24h\"",
+            ),
+            (
+                json!({"consumer_limits": {"inactive_threshold": "soon"}}),
+                &subjects,
+                "setting jetstream_create: consumer_limits.inactive_threshold is no time, as in \"24h\"",
             ),
         ] {
             let error = wanted_stream("RAW", &map(user), subjects, 5).unwrap_err();
@@ -412,19 +369,26 @@ mod tests {
     fn what_is_left_to_the_server_is_no_difference() {
         let user = map(
             json!({"num_replicas": 0, "duplicate_window": 0, "persist_mode": "default",
-            "compression": "none", "sources": [], "description": "", "discard": null}),
+            "compression": "none", "sources": [], "description": "", "discard": null, "max_msgs": -5,
+            "republish": {"src": "", "dest": "copies.>"}}),
         );
         let wanted = wanted_stream("S", &user, &["a".to_owned()], 5).unwrap();
         assert_eq!(wanted.config["discard"], "new");
         let found = json!({
             "name": "S", "subjects": ["a"], "retention": "limits", "storage": "file", "discard": "new",
             "num_replicas": 1, "allow_direct": true, "allow_batched": true, "duplicate_window": 120_000_000_000_u64,
+            "max_msgs": -1, "republish": {"src": ">", "dest": "copies.>"},
         });
         assert_eq!(wanted.differences_all(&found), Vec::<String>::new());
-        let found = json!({"persist_mode": "async", "num_replicas": 3});
+        let found = json!({"persist_mode": "async", "num_replicas": 3, "max_msgs": 7,
+            "republish": {"src": "a", "dest": "copies.>"}});
         assert_eq!(
             wanted.differences_asked(&found),
-            ["persist_mode is \"async\", not \"default\""]
+            [
+                "persist_mode is \"async\", not \"default\"",
+                "max_msgs is 7, not -5",
+                r#"republish is {"src":"a","dest":"copies.>"}, not {"src":"","dest":"copies.>"}"#
+            ]
         );
     }
 }

@@ -28,6 +28,7 @@ mod core;
 mod dial;
 mod dry;
 mod filter;
+mod go_time;
 mod info;
 mod ingest;
 mod inspect;

@@ -19,7 +19,7 @@ use crate::error::{Error, Kind};
 use crate::route::Route;
 
 /// Messages in flight to one stream. The server drops what goes beyond 100,000 for all publishers together.
-const MOST_IN_FLIGHT: usize = 16_384;
+const MOST_IN_FLIGHT: usize = 32_768;
 const LEAST_IN_FLIGHT: usize = 64;
 /// The first silence that is taken for lost acknowledgements, and the longest: a server may only be slow, and
 /// what is sent again is more work for it.
@@ -247,6 +247,7 @@ impl Outlet {
         rest: &str,
         status: Option<&str>,
         payload: &[u8],
+        now: Instant,
     ) -> Result<(), Error> {
         let token = match &self.feed {
             Feed::Pipelined { .. } => {
@@ -259,22 +260,28 @@ impl Outlet {
             return Ok(());
         };
         if matches!(self.feed, Feed::Pipelined { .. }) && self.alike.matches(payload) {
-            self.confirm(token);
+            self.confirm(token, now);
             return Ok(());
         }
         if payload.is_empty() && status.is_some() {
             self.is_missing = true;
             self.note_trouble(&"nobody answers for it");
-            self.start_over(Instant::now());
+            self.start_over(now);
             return Ok(());
         }
         let Some(answer) = parse_answer(payload) else {
             return Err(self.foreign());
         };
-        self.take_answer(token, &answer, payload)
+        self.take_answer(token, &answer, payload, now)
     }
 
-    fn take_answer(&mut self, token: u64, answer: &Answer, payload: &[u8]) -> Result<(), Error> {
+    fn take_answer(
+        &mut self,
+        token: u64,
+        answer: &Answer,
+        payload: &[u8],
+        now: Instant,
+    ) -> Result<(), Error> {
         if let Answer::Stored {
             js_stream,
             is_duplicate,
@@ -295,28 +302,28 @@ impl Outlet {
                 if !is_duplicate {
                     self.alike.learn(payload);
                 }
-                self.confirm(token);
+                self.confirm(token, now);
                 Ok(())
             }
             (Feed::Fast(batch), answer) => {
-                let effect = batch.take_answer(answer, Instant::now());
-                self.apply(effect)?;
+                let effect = batch.take_answer(answer, now);
+                self.apply(effect, now)?;
                 match answer {
                     Answer::Refused(error) | Answer::RefusedOfBatch { error, .. } => {
-                        self.take_error(token, error)
+                        self.take_error(token, error, now)
                     }
                     _ => Ok(()),
                 }
             }
-            (Feed::Pipelined { .. }, Answer::Refused(error)) => self.take_error(token, error),
+            (Feed::Pipelined { .. }, Answer::Refused(error)) => self.take_error(token, error, now),
             // An answer of fast ingest to a message that asked for none.
             (Feed::Pipelined { .. }, _) => Ok(()),
         }
     }
 
-    fn confirm(&mut self, token: u64) {
+    fn confirm(&mut self, token: u64, now: Instant) {
         if self.ledger.settle(token).is_some() {
-            self.note_progress();
+            self.note_progress(now);
         }
         if let Feed::Pipelined {
             most_in_flight,
@@ -328,17 +335,17 @@ impl Outlet {
         }
     }
 
-    fn apply(&mut self, effect: Effect) -> Result<(), Error> {
+    fn apply(&mut self, effect: Effect, now: Instant) -> Result<(), Error> {
         match effect {
             Effect::Nothing => {}
             Effect::Foreign => return Err(self.foreign()),
             Effect::StoredBelow(token) => {
                 self.ledger.settle_below(token);
-                self.note_progress();
+                self.note_progress(now);
             }
             Effect::OverBelow(token) => {
                 self.ledger.settle_below(token);
-                self.note_progress();
+                self.note_progress(now);
                 // What the batch did not take is sent again in another one.
                 self.ledger.rewind(self.again);
             }
@@ -354,36 +361,36 @@ impl Outlet {
         Error::new(Kind::Refused, what)
     }
 
-    fn note_progress(&mut self) {
+    fn note_progress(&mut self, now: Instant) {
         self.trouble = None;
-        self.heard_at = Instant::now();
+        self.heard_at = now;
         self.ack_timeout = ACK_TIMEOUT;
         self.pause = FIRST_PAUSE;
     }
 
-    fn take_error(&mut self, token: u64, error: &ApiError) -> Result<(), Error> {
+    fn take_error(&mut self, token: u64, error: &ApiError, now: Instant) -> Result<(), Error> {
         match error.verdict() {
             Verdict::BadRecord => {
                 let is_first = self.is_first_of_batch(token);
                 if let Some(ordinal) = self.ledger.settle(token) {
                     self.refused.push_back((ordinal, error.to_string()));
                 }
-                self.heard_at = Instant::now();
+                self.heard_at = now;
                 if is_first {
-                    self.start_over(Instant::now());
+                    self.start_over(now);
                 }
                 Ok(())
             }
             Verdict::NoBatch => {
-                self.start_over(Instant::now());
+                self.start_over(now);
                 Ok(())
             }
             Verdict::NoBatches => {
                 log::warn!(
-                    "JetStream stream '{}' takes no fast ingest now, and is fed message by message: {error}",
+                    "JetStream stream '{}' takes no fast ingest now, and is fed pipelined: {error}",
                     self.js_stream.name
                 );
-                self.start_over(Instant::now());
+                self.start_over(now);
                 self.feed = Feed::pipelined();
                 Ok(())
             }
@@ -391,12 +398,12 @@ impl Outlet {
                 self.note_trouble(error);
                 if let Feed::Pipelined { most_in_flight, .. } = &mut self.feed {
                     *most_in_flight = (*most_in_flight / 2).max(LEAST_IN_FLIGHT);
-                    self.start_over(Instant::now());
+                    self.start_over(now);
                 } else if self.is_first_of_batch(token) {
-                    self.start_over(Instant::now());
+                    self.start_over(now);
                 } else {
                     // The server will say where the batch has ended.
-                    self.start_pause(Instant::now());
+                    self.start_pause(now);
                 }
                 Ok(())
             }

@@ -220,7 +220,13 @@ impl Publisher {
     fn take_signals(&mut self) -> bool {
         while let Ok(signal) = self.signals.try_recv() {
             match signal {
-                Signal::Flushed(ping) => self.core.take_pong(ping),
+                Signal::Flushed(ping) => {
+                    if let Some(next) = self.core.take_pong(ping)
+                        && let Some(generation) = &self.generation
+                    {
+                        generation.flush(next, self.sender.clone());
+                    }
+                }
                 Signal::Lost => return false,
             }
         }
@@ -231,7 +237,8 @@ impl Publisher {
         let Some((subject, inbox)) = &self.inbox else {
             return Ok(());
         };
-        self.looked_at = Instant::now();
+        let now = Instant::now();
+        self.looked_at = now;
         for reply in inbox.replies().try_iter() {
             let rest = reply
                 .subject
@@ -244,7 +251,7 @@ impl Publisher {
                 .unwrap_or(rest.len());
             let index = rest[..digits].parse().ok();
             if let Some(outlet) = index.and_then(|index: usize| self.outlets.get_mut(index)) {
-                outlet.take_reply(rest, reply_status(&reply), &reply.data)?;
+                outlet.take_reply(rest, reply_status(&reply), &reply.data, now)?;
                 while let Some(refused) = outlet.take_refused() {
                     self.held.insert(refused.0);
                     self.refused.push_back(refused);

@@ -33,6 +33,8 @@ use crate::error::{Error, Kind};
 
 /// How long whoever connects may take to present the secret.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server that takes nothing more may take to say why.
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// A CONNECT line holds a JWT at most.
 const MAX_CONNECT_BYTES: u64 = 64 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -227,8 +229,13 @@ impl Shared {
             })
         });
         if started.is_ok() {
-            // How it ends is told to the crate by the end of its connection.
-            let _ = self.send(connect).and_then(|()| self.carry_out(&mut peer));
+            let outcome = self.send(connect).and_then(|()| self.carry_out(&mut peer));
+            if outcome.is_err() {
+                // The server may have said why, in an alert that has still to be read.
+                let _ = self.upstream.set_read_timeout(Some(FAREWELL_TIMEOUT));
+                let _ = self.upstream.shutdown(Shutdown::Write);
+                return;
+            }
         }
         self.hang_up();
         let _ = peer.get_ref().shutdown(Shutdown::Both);

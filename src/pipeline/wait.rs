@@ -22,7 +22,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// The SDK tells a stream's metric at most once a minute.
 const METRIC_INTERVAL: Duration = Duration::from_mins(1);
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
-/// A wait that ends so much behind its deadline was a pause of the whole process.
+/// A wait that ends so much behind its deadline was a pause of the whole process; and as much time is given then
+/// to what had come in meanwhile and was not read.
 const FORGIVEN: Duration = Duration::from_millis(500);
 /// The longest wait, where nothing has a deadline.
 const IDLE: Duration = Duration::from_hours(1);
@@ -302,7 +303,7 @@ impl Flow {
         let late = Instant::now().saturating_duration_since(deadline);
         if late > FORGIVEN {
             for progress in &mut self.clocks.progress {
-                *progress += late;
+                *progress += late + FORGIVEN;
             }
         }
     }

@@ -261,6 +261,8 @@ impl Worker {
 
     /// Publishes a message of the window, or the dead letter in its place; nothing behind one that ends the run.
     fn publish(&mut self, ordinal: u64) -> Result<(), Stop> {
+        // What was kept back, or takes a refused message's place, was not there when a confirmation was asked for.
+        self.asked = self.asked.min(ordinal - 1);
         if (self.failure.as_ref()).is_some_and(|(failed, _)| ordinal >= *failed) {
             return Ok(());
         }

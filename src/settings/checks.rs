@@ -42,6 +42,13 @@ pub(super) fn contradictions(draft: &Draft, is_chosen: &dyn Fn(&str) -> bool) ->
                 join(&idle)
             ),
         );
+        let names_prefix = |text: &String| text.contains("{queue_prefix}");
+        let headers = draft.headers.iter().flatten().map(|(_, text)| text);
+        unless(
+            !is_chosen("queue_prefix") || headers.chain(&draft.kv_key).any(names_prefix),
+            "queue_prefix says nothing with delivery kv where kv_key has no {queue_prefix}"
+                .to_owned(),
+        );
     } else {
         let idle = chosen(&OF_BUCKETS);
         unless(idle.is_empty(), needs_another(&idle, "delivery kv"));
@@ -72,6 +79,10 @@ pub(super) fn contradictions(draft: &Draft, is_chosen: &dyn Fn(&str) -> bool) ->
             format!("{} cannot be used with delivery core", join(&idle)),
         );
     }
+    unless(
+        draft.tls.insecure != Some(true) || draft.tls.ca.is_none(),
+        "tls_ca cannot be used with tls_insecure, which has no certificate checked".to_owned(),
+    );
     let to_dead_letters = draft.on_invalid_record == Some(OnInvalidRecord::DeadLetter);
     unless(
         !to_dead_letters || draft.dead_letter_subject.is_some(),
@@ -151,6 +162,10 @@ mod tests {
             Some("jetstream_domain and jetstream_api_prefix cannot both be given"),
         );
         check(
+            r#"{"tls_insecure": true, "tls_ca": "-----BEGIN CERTIFICATE-----"}"#,
+            Some("tls_ca cannot be used with tls_insecure, which has no certificate checked"),
+        );
+        check(
             r#"{"delivery": "core", "message_id": "run", "ingest": "fast"}"#,
             Some("message_id and ingest cannot be used with delivery core"),
         );
@@ -161,6 +176,27 @@ mod tests {
         check(
             r#"{"dead_letter_subject": "d", "on_invalid_record": "skip"}"#,
             Some("dead_letter_subject needs on_invalid_record dead_letter"),
+        );
+    }
+
+    #[test]
+    fn a_prefix_that_no_key_holds() {
+        let what = "queue_prefix says nothing with delivery kv where kv_key has no {queue_prefix}";
+        check(
+            r#"{"delivery": "kv", "kv_bucket": "b", "queue_prefix": "raw."}"#,
+            Some(what),
+        );
+        check(
+            r#"{"delivery": "kv", "kv_bucket": "b", "queue_prefix": "raw.", "kv_key": "{queue_prefix}{key}"}"#,
+            None,
+        );
+        check(
+            r#"{"delivery": "kv", "kv_bucket": "b", "queue_prefix": "raw.", "headers": {"A": "{queue_prefix}"}}"#,
+            None,
+        );
+        check(
+            r#"{"delivery": "kv", "kv_bucket": "b", "queue_prefix": ""}"#,
+            None,
         );
     }
 

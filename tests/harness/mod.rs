@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod callout;
 mod certificates;
 mod cluster;
 mod jetstream;
@@ -26,6 +27,7 @@ mod server;
 mod subscriber;
 mod target;
 
+pub use callout::{Callout, Verdict};
 pub use certificates::Authority;
 pub use cluster::{Cluster, free_port};
 pub use jetstream::{JetStream, Stored};

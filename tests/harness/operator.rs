@@ -50,6 +50,20 @@ impl Operator {
         )
     }
 
+    /// The JWT of a user who needs no key to log in with it.
+    pub fn bearer(&self) -> String {
+        let claims = json!({
+            "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1,
+            "bearer_token": true,
+        });
+        sign(
+            &self.account,
+            &KeyPair::new_user().public_key(),
+            None,
+            &claims,
+        )
+    }
+
     /// A new user, whose JWT expires so many seconds from now; it may be in the past.
     pub fn user(&self, expires_in: Option<i64>) -> UserCredentials {
         let key = KeyPair::new_user();
@@ -78,15 +92,29 @@ impl UserCredentials {
 }
 
 /// Unix seconds.
-fn now() -> i64 {
+pub(super) fn now() -> i64 {
     let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     i64::try_from(time.as_secs()).unwrap()
 }
 
 fn sign(issuer: &KeyPair, subject: &str, expiry: Option<i64>, nats: &Value) -> String {
+    sign_for(issuer, subject, None, expiry, nats)
+}
+
+/// A JWT that is meant for this audience.
+pub(super) fn sign_for(
+    issuer: &KeyPair,
+    subject: &str,
+    audience: Option<&str>,
+    expiry: Option<i64>,
+    nats: &Value,
+) -> String {
     let mut claims = json!({
         "jti": subject, "iat": now() - 3600, "iss": issuer.public_key(), "sub": subject, "nats": nats,
     });
+    if let Some(audience) = audience {
+        claims["aud"] = audience.into();
+    }
     if let Some(expiry) = expiry {
         claims["exp"] = expiry.into();
     }
