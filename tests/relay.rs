@@ -1,11 +1,11 @@
 //! The door of the relay that speaks TLS for the client library: only the program itself gets through it.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -143,4 +143,38 @@ fn the_secret_of_the_door_is_not_what_the_server_sees_as_the_name() {
         !names.is_empty() && names.iter().all(|name| *name == "my \"name\""),
         "{names:?}"
     );
+}
+
+#[test]
+fn nobody_else_can_listen_where_the_client_library_comes_back_to_after_a_loss() {
+    let authority = Authority::new("ours");
+    let login = "authorization: {user: u, password: p}\n";
+    let server = NatsServer::with(&(authority.server().tls("") + login));
+    let proxy = Proxy::before(&server);
+    let mut run = Target::new()
+        .log_of(&server)
+        .setting("nats_url", format!("tls://u:p@127.0.0.1:{}", proxy.port()))
+        .setting("tls_ca", authority.pem())
+        .setting("workers", 1)
+        .spawn();
+    run.send(one());
+    run.wait_for_line(r#"{"id": 1}"#);
+    let doors = listening_ports(run.pid());
+    assert!(!doors.is_empty(), "the door stays");
+    proxy.cut();
+    run.send(numbered(2));
+    run.wait_for_line(r#"{"id": 2}"#);
+    for door in doors {
+        // It is free where the library has been back already. It would come once a second, with the login.
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", door)) {
+            listener.set_nonblocking(true).unwrap();
+            let start = Instant::now();
+            while start.elapsed() < Duration::from_secs(3) {
+                assert!(listener.accept().is_err(), "somebody comes with the login");
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+    run.end_input();
+    run.wait().succeeds();
 }

@@ -316,6 +316,44 @@ fn when_the_configured_server_of_a_cluster_dies_a_discovered_one_takes_over() {
 }
 
 #[test]
+fn a_discovered_server_that_is_not_trusted_is_passed_over_until_the_configured_one_is_back() {
+    let (authority, other) = (Authority::new("ours"), Authority::new("other"));
+    let routes = [free_port(), free_port()];
+    let start = |authority: &Authority, route: u16| {
+        NatsServer::with(&format!(
+            "{}{MONITORED}cluster: {{name: pair, listen: \"127.0.0.1:{route}\", \
+             routes: [\"nats://127.0.0.1:{}\", \"nats://127.0.0.1:{}\"]}}\n",
+            authority.server().tls(""),
+            routes[0],
+            routes[1],
+        ))
+    };
+    let (ours, others) = (start(&authority, routes[0]), start(&other, routes[1]));
+    wait_until("the servers have found each other", PATIENCE, || {
+        let urls = &ours.monitored("/varz")["connect_urls"];
+        urls.as_array().is_some_and(|urls| urls.len() == 2)
+    });
+    let mut run = Target::new()
+        .log_of(&ours)
+        .log_of(&others)
+        .setting("nats_url", format!("tls://127.0.0.1:{}", ours.port()))
+        .setting("tls_ca", authority.pem())
+        .spawn();
+    run.send(schema("users", &[]) + &numbered(1));
+    run.wait_for_line("1");
+    ours.kill();
+    run.send(numbered(2));
+    wait_until("the other server was tried", PATIENCE, || {
+        assert!(!run.has_ended(), "it ended:\n{}", run.give_up().stderr);
+        others.log().contains("remote error: tls")
+    });
+    ours.start_again();
+    run.wait_for_line("2");
+    run.end_input();
+    run.wait().succeeds();
+}
+
+#[test]
 fn a_greeting_that_is_too_long_for_the_client_library_is_none_for_the_program() {
     let name = "n".repeat(5000);
     let server = NatsServer::with(&format!("server_name: {name}\n{MONITORED}"));

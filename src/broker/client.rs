@@ -23,6 +23,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::Limits;
 use super::auth::{self, UserKey};
 use super::info::Info;
+use super::relay::Relay;
 use crate::error::{Error, Kind};
 use crate::settings::address::Login;
 
@@ -45,6 +46,8 @@ pub(super) struct Generation {
 struct Shared {
     /// For the words of a refusal.
     login: Login,
+    /// The way to the server, which is kept until the crate has let go of its callbacks.
+    _relay: Option<Arc<Relay>>,
     is_lost: AtomicBool,
     /// The server is about to shut down (lame duck mode).
     is_leaving: AtomicBool,
@@ -99,13 +102,12 @@ struct Flush {
 }
 
 impl Generation {
-    /// Connects to `way` and logs in to the server at `address`, which is the same but for a relay. It blocks as
-    /// long as the server likes: call it on a thread that can be abandoned. `flush_timeout` bounds each write of
-    /// a flush.
+    /// Connects and logs in to the server at `address`, through a relay if there is one. It blocks as long as the
+    /// server likes: call it on a thread that can be abandoned. `flush_timeout` bounds each write of a flush.
     ///
     /// Fails with `Refused` where the login is wrong, else with `Unavailable`.
     pub(super) fn open(
-        way: SocketAddr,
+        relay: Option<Arc<Relay>>,
         address: SocketAddr,
         info: &Info,
         login: &Login,
@@ -113,8 +115,13 @@ impl Generation {
         flush_timeout: Duration,
     ) -> Result<Self, Error> {
         auth::check_expiry(login)?;
+        let (way, name) = match &relay {
+            Some(relay) => (relay.address, relay.secret.clone()),
+            None => (address, name.to_owned()),
+        };
         let shared = Arc::new(Shared {
             login: login.clone(),
+            _relay: relay,
             ..Shared::default()
         });
         let options = login_options(login)?;
@@ -122,7 +129,7 @@ impl Generation {
         let on_leaving = Arc::clone(&shared);
         let before_connect = Arc::clone(&shared);
         let connection = options
-            .with_name(name)
+            .with_name(&name)
             // Nothing may be kept for after a reconnect.
             .reconnect_buffer_size(0)
             .max_reconnects(None)

@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 
 use rustls::{ClientConnection, ProtocolVersion};
 
-use super::info::{Info, MAX_CRATE_LINE_BYTES, parse_info};
+use super::info::{Info, MAX_CRATE_LINE_BYTES, MAX_LINE_BYTES, parse_info};
 use super::relay::Upstream;
 use super::tls::{TlsPolicy, describe_failure, inner_failure};
 use crate::error::{Error, Kind};
 
-/// What is read of an INFO line: a cluster of thousands of servers fits.
-const MAX_INFO_BYTES: usize = 1 << 20;
 /// The first byte of what a server says that awaits TLS and was spoken to otherwise, or hung up on.
 const TLS_ALERT: u8 = 0x15;
 
@@ -126,7 +124,7 @@ impl Wire {
     fn read_line(&mut self) -> io::Result<Vec<u8>> {
         const BEGIN: &[u8] = b"INFO ";
         let mut line = Vec::new();
-        while line.last() != Some(&b'\n') && line.len() < MAX_INFO_BYTES {
+        while line.last() != Some(&b'\n') && line.len() < MAX_LINE_BYTES {
             self.set_timeouts()?;
             let mut byte = [0];
             // One by one: what follows belongs to the crate, or to TLS.

@@ -7,6 +7,8 @@ use serde_json::{Map, Value};
 
 /// What the crate reads of one protocol line.
 pub(super) const MAX_CRATE_LINE_BYTES: usize = 4096;
+/// What is read of a server's line: the INFO of a cluster of thousands of servers fits.
+pub(super) const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// What a server says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,8 +107,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Appends what the client is to get.
-    pub(super) fn rewrite(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+    /// Appends what the client is to get. Fails where a line does not end.
+    pub(super) fn rewrite(
+        &mut self,
+        mut input: &[u8],
+        output: &mut Vec<u8>,
+    ) -> Result<(), &'static str> {
         while !input.is_empty() {
             if self.payload > 0 {
                 let (payload, rest) = input.split_at(self.payload.min(input.len()));
@@ -117,7 +123,10 @@ impl Lines {
             }
             let Some(end) = memchr::memchr(b'\n', input) else {
                 self.line.extend_from_slice(input);
-                return;
+                if self.line.len() > MAX_LINE_BYTES {
+                    return Err("a line of the server's does not end");
+                }
+                return Ok(());
             };
             let (line, rest) = input.split_at(end + 1);
             input = rest;
@@ -129,6 +138,7 @@ impl Lines {
                 self.line.clear();
             }
         }
+        Ok(())
     }
 }
 
@@ -146,7 +156,7 @@ fn rewrite_line(line: &[u8], output: &mut Vec<u8>) -> usize {
     }
     let size = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next();
     let size = size.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<usize>().ok());
-    size.map_or(0, |size| size + b"\r\n".len())
+    size.map_or(0, |size| size.saturating_add(b"\r\n".len()))
 }
 
 #[cfg(test)]
@@ -197,7 +207,7 @@ mod tests {
             let mut left = input.as_bytes();
             while !left.is_empty() {
                 let (piece, rest) = left.split_at(1 + random.below(left.len().min(40)));
-                lines.rewrite(piece, &mut output);
+                lines.rewrite(piece, &mut output).unwrap();
                 left = rest;
             }
             assert_eq!(String::from_utf8(output).unwrap(), expected);
@@ -213,7 +223,21 @@ mod tests {
                 line = random.mutate_text(&line);
             }
             let _ = parse_info(line.as_bytes());
-            Lines::default().rewrite(line.as_bytes(), &mut Vec::new());
+            let _ = Lines::default().rewrite(line.as_bytes(), &mut Vec::new());
         }
+    }
+
+    #[test]
+    fn a_line_that_does_not_end_and_a_payload_of_any_length_take_no_memory() {
+        let mut lines = Lines::default();
+        let mut output = Vec::new();
+        let mut piece = || lines.rewrite(&[b'x'; 4096], &mut output);
+        assert!((0..MAX_LINE_BYTES / 4096).all(|_| piece().is_ok()));
+        assert!(piece().is_err());
+        let mut lines = Lines::default();
+        lines
+            .rewrite(b"MSG a 1 18446744073709551615\r\nx", &mut output)
+            .unwrap();
+        assert!(lines.line.is_empty() && lines.payload > 1 << 60);
     }
 }

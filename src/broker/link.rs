@@ -51,7 +51,7 @@ pub(crate) struct Link {
 struct Server {
     address: ServerAddress,
     /// The name that its certificate must have: of a server that another one told of by its IP alone, it is the
-    /// name of the other one, as in NATS's own clients.
+    /// name of the other one if that has a name, as in NATS's own clients.
     certified_host: String,
 }
 
@@ -132,9 +132,19 @@ impl Link {
             pause(state.interval.saturating_sub(lived), run_end)?;
         }
         let servers = self.order(&state.discovered, avoided.as_ref());
-        let opened = self.open_any(&servers, run_end)?;
+        let opened = self.open_any(servers, run_end)?;
         self.was_connected.store(true, Ordering::SeqCst);
-        state.discovered = discovered(&opened.server, &opened.info, &self.servers);
+        let is_tls = opened.tls.is_some();
+        let mut discovered = discovered(&opened.server, is_tls, &opened.info, &self.servers);
+        // A server that has just started knows no others yet.
+        let before = std::mem::take(&mut state.discovered).into_iter();
+        discovered.extend(
+            before
+                .filter(|server| !discovered.contains(server))
+                .collect::<Vec<_>>(),
+        );
+        discovered.truncate(MOST_DISCOVERED);
+        state.discovered = discovered;
         state.server = Some(opened.server);
         let generation = Arc::new(opened.generation);
         state.last_connected = Some(Instant::now());
@@ -145,7 +155,7 @@ impl Link {
     /// Connects for a look at the server and its speed: for `--check`.
     pub(super) fn look(&self) -> Result<Sight, Error> {
         let start = Instant::now();
-        let opened = self.open_any(&self.servers, &crossbeam_channel::never())?;
+        let opened = self.open_any(self.servers.clone(), &crossbeam_channel::never())?;
         let connect_time = start.elapsed();
         let generation = Arc::new(opened.generation);
         let round_trip = within(ATTEMPT_TIMEOUT, {
@@ -175,21 +185,27 @@ impl Link {
     }
 
     /// Tries the servers in their order, again and again; until the run's first connection, up to the
-    /// time-out.
-    fn open_any(&self, servers: &[Server], run_end: &RunEnd) -> Result<Opened, Error> {
+    /// time-out. A server that only others have told of cannot refuse the run: it is tried no more.
+    fn open_any(&self, mut servers: Vec<Server>, run_end: &RunEnd) -> Result<Opened, Error> {
         let deadline = Instant::now() + self.connect_timeout;
         let mut wait = FIRST_PAUSE;
         loop {
             let mut last = None;
-            for server in servers {
+            let mut refused = Vec::new();
+            for server in &servers {
                 match self.open(server.clone()) {
                     Err(error) if error.kind() == Kind::Unavailable => {
                         log::debug!("{error}");
                         last = Some(error);
                     }
+                    Err(error) if !self.servers.contains(server) => {
+                        log::warn!("a server of the NATS cluster is passed over: {error}");
+                        refused.push(server.clone());
+                    }
                     outcome => return outcome,
                 }
             }
+            servers.retain(|server| !refused.contains(server));
             let mut pause_time = wait;
             if !self.was_connected.load(Ordering::SeqCst) {
                 let left = deadline.saturating_duration_since(Instant::now());
@@ -246,23 +262,23 @@ pub(super) struct Sight {
     pub(super) generation: Arc<Generation>,
 }
 
-/// The servers that this one tells of and the settings do not.
-fn discovered(from: &Server, info: &Info, known: &[Server]) -> Vec<Server> {
+/// The servers that this one tells of and the settings do not. Where it speaks TLS, they must.
+fn discovered(from: &Server, is_tls: bool, info: &Info, known: &[Server]) -> Vec<Server> {
+    let is_ip = |host: &str| host.parse::<IpAddr>().is_ok();
     let mut servers = Vec::new();
     for url in &info.connect_urls {
         let Ok(mut addresses) = parse_servers(url) else {
             continue;
         };
         let address = addresses.remove(0);
-        let is_ip = address.host.parse::<IpAddr>().is_ok();
         let server = Server {
-            certified_host: if is_ip {
+            certified_host: if is_ip(&address.host) && !is_ip(&from.certified_host) {
                 from.certified_host.clone()
             } else {
                 address.host.clone()
             },
             address: ServerAddress {
-                tls: from.address.tls,
+                tls: is_tls,
                 login: from.address.login.clone(),
                 ..address
             },
@@ -335,24 +351,13 @@ fn open_dialled(
         tls,
     } = dialled;
     let login = &server.address.login;
-    let generation = match upstream {
-        None => Generation::open(address, address, &info, login, name, flush_timeout)?,
-        Some(upstream) => {
-            let relay = Relay::start(upstream, &info, name)?;
-            let opened = Generation::open(
-                relay.address,
-                address,
-                &info,
-                login,
-                &relay.secret,
-                flush_timeout,
-            );
-            opened.map_err(|error| {
-                relay.give_up();
-                relay.failure().unwrap_or(error)
-            })?
-        }
-    };
+    let relay = upstream.map(|upstream| Relay::start(upstream, &info, name));
+    let relay = relay.transpose()?.map(Arc::new);
+    let opened = Generation::open(relay.clone(), address, &info, login, name, flush_timeout);
+    let generation = opened.map_err(|error| {
+        let failure = relay.as_ref().and_then(|relay| relay.failure());
+        failure.unwrap_or(error)
+    })?;
     Ok(Opened {
         server: server.clone(),
         address,
@@ -380,4 +385,75 @@ fn within<T: Send + 'static>(
             format!("no answer within {seconds:.1} seconds"),
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::info::parse_info;
+
+    fn server(url: &str) -> Server {
+        let address = parse_servers(url).unwrap().remove(0);
+        Server {
+            certified_host: address.host.clone(),
+            address,
+        }
+    }
+
+    /// The names that the certificates of those must have that this server tells of.
+    #[track_caller]
+    fn check(from: &str, connect_urls: &str, expected: &[&str]) {
+        let line = format!(r#"INFO {{"version":"2","connect_urls":{connect_urls}}}"#);
+        let info = parse_info(line.as_bytes()).unwrap();
+        let from = server(from);
+        let servers = discovered(&from, true, &info, std::slice::from_ref(&from));
+        let names: Vec<&str> = servers
+            .iter()
+            .map(|server| &*server.certified_host)
+            .collect();
+        assert_eq!(names, expected);
+        let is_like_it =
+            |server: &Server| server.address.tls && server.address.login == from.address.login;
+        assert!(servers.iter().all(is_like_it));
+    }
+
+    #[test]
+    fn servers_that_others_tell_of_are_held_to_the_right_name() {
+        let two = r#"["10.0.0.1:4222","10.0.0.2:4222"]"#;
+        check(
+            "nats://u:p@nats.example",
+            two,
+            &["nats.example", "nats.example"],
+        );
+        check("tls://10.0.0.1:4222", two, &["10.0.0.2"]);
+        check(
+            "tls://[::1]:4222",
+            r#"["[::1]:4222","[fd00::2]:4222"]"#,
+            &["fd00::2"],
+        );
+        check(
+            "tls://nats.example",
+            r#"["[fd00::2]:4222","b.example:4222"]"#,
+            &["nats.example", "b.example"],
+        );
+        check(
+            "tls://nats.example",
+            r#"["nats.example:4222","://","",7]"#,
+            &[],
+        );
+        check("tls://nats.example", "7", &[]);
+    }
+
+    #[test]
+    fn no_more_servers_are_remembered_than_fit() {
+        let urls: Vec<String> = (0..1000)
+            .map(|port| format!("\"a:{}\"", port + 1))
+            .collect();
+        let expected = ["a"; MOST_DISCOVERED];
+        check(
+            "tls://nats.example",
+            &format!("[{}]", urls.join(",")),
+            &expected,
+        );
+    }
 }

@@ -11,6 +11,10 @@
 //! ```
 //!
 //! Neither thread holds the session while it waits for a socket. When one side ends, both sockets are shut down.
+//!
+//! The crate, which reconnects by itself and cannot be told not to, then comes back with its secret and its login.
+//! So the door stays until the crate is done with it: it is let in once more, to nobody, and ends. Nobody else can
+//! have its port in the meantime.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -36,6 +40,8 @@ const MAX_CONNECT_BYTES: u64 = 64 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
 /// Strangers that are listened to at once.
 const MOST_STRANGERS: usize = 16;
+/// The time between two words to a crate that has nothing left to do but to notice it.
+const FAREWELL_PAUSE: Duration = Duration::from_millis(50);
 
 /// A connection to a server over which its INFO was read already.
 pub(super) struct Upstream {
@@ -46,7 +52,7 @@ pub(super) struct Upstream {
     pub(super) server: String,
 }
 
-/// A relay that waits for the crate.
+/// A relay that waits for the crate. Its door closes when it is dropped: not before the crate has ended.
 pub(super) struct Relay {
     /// Where the crate is to connect.
     pub(super) address: SocketAddr,
@@ -64,7 +70,10 @@ struct Shared {
     secret: String,
     name: String,
     server: String,
+    /// The crate has come.
     is_taken: AtomicBool,
+    /// The crate has ended.
+    is_over: AtomicBool,
     failure: Mutex<Option<Error>>,
 }
 
@@ -86,10 +95,11 @@ impl Relay {
             name: name.to_owned(),
             server: upstream.server,
             is_taken: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
             failure: Mutex::new(None),
         });
         let acceptor = Arc::clone(&shared);
-        spawn("nats-relay", move || acceptor.accept(&listener, address)).map_err(internal)?;
+        spawn("nats-relay", move || acceptor.accept(&listener)).map_err(internal)?;
         Ok(Self {
             address,
             secret,
@@ -101,13 +111,16 @@ impl Relay {
     pub(super) fn failure(&self) -> Option<Error> {
         lock(&self.shared.failure).clone()
     }
+}
 
-    /// Nobody will connect any more.
-    pub(super) fn give_up(&self) {
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
         if !self.shared.is_taken.swap(true, Ordering::SeqCst) {
             self.shared.hang_up();
-            wake(self.address);
         }
+        // Ends the wait for the next connection.
+        let _ = TcpStream::connect_timeout(&self.address, ADMISSION_TIMEOUT);
     }
 }
 
@@ -122,16 +135,19 @@ fn random_secret() -> Result<String, Error> {
     }))
 }
 
-/// Ends a wait for the next connection.
-fn wake(address: SocketAddr) {
-    let _ = TcpStream::connect_timeout(&address, ADMISSION_TIMEOUT);
+/// Who has knocked at the door, its CONNECT line read.
+enum Guest {
+    /// The crate, for whom this is to be sent to the server.
+    New(BufReader<TcpStream>, Vec<u8>),
+    /// The crate again, after its connection was lost.
+    Again(BufReader<TcpStream>),
 }
 
 impl Shared {
-    fn accept(self: &Arc<Self>, listener: &TcpListener, address: SocketAddr) {
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
         let strangers = Arc::new(());
         for peer in listener.incoming() {
-            if self.is_taken.load(Ordering::SeqCst) {
+            if self.is_over.load(Ordering::SeqCst) {
                 return;
             }
             let Ok(peer) = peer else { continue };
@@ -141,18 +157,20 @@ impl Shared {
             let (shared, counted) = (Arc::clone(self), Arc::clone(&strangers));
             // A stranger that says nothing must not keep ours waiting.
             let _ = spawn("nats-relay-door", move || {
-                if let Ok(Some((peer, connect))) = shared.admit(peer) {
-                    drop(counted);
-                    wake(address);
-                    shared.carry(peer, &connect);
+                let guest = shared.admit(peer);
+                drop(counted);
+                match guest {
+                    Ok(Some(Guest::New(peer, connect))) => shared.carry(peer, &connect),
+                    Ok(Some(Guest::Again(peer))) => shared.dismiss(peer),
+                    // Hung up on.
+                    Ok(None) | Err(_) => {}
                 }
             });
         }
     }
 
-    /// Reads the CONNECT line of whoever has connected. Returns what is to be sent to the server for it, if it
-    /// has the secret and is the first.
-    fn admit(&self, peer: TcpStream) -> io::Result<Option<(BufReader<TcpStream>, Vec<u8>)>> {
+    /// Reads the CONNECT line of whoever has connected. Nothing, if it does not have the secret.
+    fn admit(&self, peer: TcpStream) -> io::Result<Option<Guest>> {
         peer.set_nodelay(true)?;
         peer.set_read_timeout(Some(ADMISSION_TIMEOUT))?;
         (&peer).write_all(&self.greeting)?;
@@ -165,14 +183,34 @@ impl Shared {
         let Ok(mut options) = serde_json::from_slice::<Value>(json) else {
             return Ok(None);
         };
-        let is_ours = options["name"].as_str() == Some(&self.secret);
-        if !is_ours || self.is_taken.swap(true, Ordering::SeqCst) {
+        if options["name"].as_str() != Some(&self.secret) {
             return Ok(None);
+        }
+        if self.is_taken.swap(true, Ordering::SeqCst) {
+            return Ok(Some(Guest::Again(peer)));
         }
         options["name"] = self.name.as_str().into();
         options["tls_required"] = self.session.is_some().into();
         peer.get_ref().set_read_timeout(None)?;
-        Ok(Some((peer, format!("CONNECT {options}\r\n").into_bytes())))
+        let connect = format!("CONNECT {options}\r\n").into_bytes();
+        Ok(Some(Guest::New(peer, connect)))
+    }
+
+    /// Lets the crate believe that it has its server back. It then completes what still waits in it, notices at the
+    /// next word that it is to end, and hangs up.
+    fn dismiss(&self, peer: BufReader<TcpStream>) {
+        let (mut ignored, socket) = ([0; 1024], peer.into_inner());
+        let mut told = socket
+            .set_read_timeout(Some(FAREWELL_PAUSE))
+            .and_then(|()| (&socket).write_all(b"PONG\r\n"));
+        while told.is_ok() && !self.is_over.load(Ordering::SeqCst) {
+            told = match (&socket).read(&mut ignored) {
+                Ok(0) => return,
+                Ok(_) => Ok(()),
+                Err(error) if is_timeout(&error) => (&socket).write_all(b"PING\r\n"),
+                Err(error) => Err(error),
+            };
+        }
     }
 
     /// Carries bytes both ways until one side ends.
@@ -223,27 +261,33 @@ impl Shared {
         let mut lines = Lines::default();
         let mut rewritten = Vec::new();
         // What came behind the INFO line.
-        self.decrypt(&[], &mut plain)?;
+        let mut is_open = self.decrypt(&[], &mut plain)?;
         loop {
             rewritten.clear();
-            lines.rewrite(&plain, &mut rewritten);
+            lines
+                .rewrite(&plain, &mut rewritten)
+                .map_err(io::Error::other)?;
             plain.clear();
             (&mut &*local).write_all(&rewritten)?;
+            if !is_open {
+                return Ok(());
+            }
             let count = (&self.upstream).read(&mut received)?;
             if count == 0 {
                 return Ok(());
             }
-            self.decrypt(&received[..count], &mut plain)?;
+            is_open = self.decrypt(&received[..count], &mut plain)?;
         }
     }
 
-    fn decrypt(&self, mut received: &[u8], plain: &mut Vec<u8>) -> io::Result<()> {
+    /// Returns whether the server may have more to say.
+    fn decrypt(&self, mut received: &[u8], plain: &mut Vec<u8>) -> io::Result<bool> {
         let Some(session) = &self.session else {
             plain.extend_from_slice(received);
-            return Ok(());
+            return Ok(true);
         };
         let mut session = lock(session);
-        loop {
+        let is_open = loop {
             // A session that the server has closed takes nothing more.
             if !received.is_empty() && session.read_tls(&mut received)? == 0 {
                 received = &[];
@@ -253,16 +297,17 @@ impl Shared {
             plain.resize(start + state.plaintext_bytes_to_read(), 0);
             session.reader().read_exact(&mut plain[start..])?;
             if received.is_empty() {
-                break;
+                break !state.peer_has_closed();
             }
-        }
+        };
         let wants_write = session.wants_write();
         drop(session);
-        // Something for the server, such as the answer to new keys. Whoever is sending now will send it, too.
+        // Something for the server, such as the answer to new keys. Whoever is sending now, or next, will send it,
+        // too.
         if wants_write && let Ok(_sending) = self.sending.try_lock() {
             self.send_encrypted(b"")?;
         }
-        Ok(())
+        Ok(is_open)
     }
 
     fn send(&self, plain: &[u8]) -> io::Result<()> {
@@ -311,6 +356,13 @@ impl Shared {
     }
 }
 
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
     thread::Builder::new()
         .name(name.to_owned())
@@ -321,3 +373,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;
