@@ -14,8 +14,8 @@ from nats_local import Cluster, JetStream, Server
 
 ROUNDS = 5
 # As the program has them (src/broker/outlet.rs, src/broker/ingest.rs).
-PIPELINED = ["pipelined", "16384"]
-FAST = ["fast", "500", "4"]
+PIPELINED = ["pipelined", "32768"]
+FAST = ["fast", "500", "16"]
 BUCKET = "bench"
 
 

@@ -113,8 +113,10 @@ fn render_metric(stream: &str, value: u64, pid: u32) -> String {
     .to_string()
 }
 
-/// Writes the one line with which a run fails, whatever the level.
+/// Writes the one line with which a run fails, whatever the level. It is the last one: threads that are left behind
+/// have nothing more to say.
 pub(crate) fn print_error(error: &Error, format: LogFormat) {
+    log::set_max_level(LevelFilter::Off);
     stderr::write_line(&render_error(error, format, Zoned::now()));
 }
 
