@@ -40,7 +40,18 @@ impl Cluster {
         let nodes = routes.iter().enumerate().map(start).collect();
         let cluster = Self { nodes };
         cluster.wait_until_healthy();
+        cluster.wait_until_streams_can_be_made();
         cluster
+    }
+
+    /// Healthy servers may not have met each other yet, and then there are no places for three replicas.
+    fn wait_until_streams_can_be_made(&self) {
+        let mut jetstream = self.jetstream();
+        let config = json!({"name": "PROBE", "subjects": ["probe"], "num_replicas": NODES});
+        wait_until("a stream has three places", ELECTIONS, || {
+            jetstream.try_api("STREAM.CREATE.PROBE", &config).is_ok()
+        });
+        jetstream.delete("PROBE");
     }
 
     pub fn nodes(&self) -> &[NatsServer] {
