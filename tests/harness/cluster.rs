@@ -4,6 +4,7 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -121,7 +122,12 @@ impl Cluster {
     #[track_caller]
     pub fn wait_until_healthy(&self) {
         wait_until("every server of the cluster is healthy", ELECTIONS, || {
-            self.nodes.iter().all(NatsServer::is_healthy)
+            let healthy = self.nodes.iter().all(NatsServer::is_healthy);
+            if !healthy {
+                // A server logs each time that it says no.
+                thread::sleep(Duration::from_millis(50));
+            }
+            healthy
         });
         // The API may still be without a leader.
         self.jetstream().api("INFO", &json!({}));
