@@ -180,7 +180,7 @@ fn a_server_killed_again_and_again_within_few_records_loses_nothing() {
             ingest,
             message_id: "run",
             records: 8000,
-            kills: 10,
+            kills: 6,
         };
         run.through_kills(&mut Random::new(&run.name()));
     }
@@ -236,7 +236,7 @@ fn a_program_killed_in_fast_ingest_and_run_again_with_ids_of_the_content_leaves_
 /// The connection breaks again and again while acknowledgements are on their way.
 #[track_caller]
 fn cut(ingest: &'static str, message_id: &'static str) {
-    const RECORDS: usize = 60_000;
+    const RECORDS: usize = 30_000;
     let _turn = heavy();
     let mut random = Random::new(&format!(
         "connection cut, {ingest} ingest, ids {message_id}"
@@ -248,9 +248,7 @@ fn cut(ingest: &'static str, message_id: &'static str) {
     let mut run = target(&server, &proxy, ingest, message_id).spawn();
     run.send(Numbered::schemas());
     Numbered::send(&run, 0..RECORDS * 9 / 10);
-    let mut moments: Vec<usize> = (0..12)
-        .map(|_| random.within(0..RECORDS * 9 / 10))
-        .collect();
+    let mut moments: Vec<usize> = (0..8).map(|_| random.within(0..RECORDS * 9 / 10)).collect();
     moments.sort_unstable();
     for moment in moments {
         wait_until_stored(&mut run, &mut jetstream, moment);
@@ -274,17 +272,17 @@ fn cut(ingest: &'static str, message_id: &'static str) {
     } else {
         tally.holds_each_once(&outcome, RECORDS);
     }
-    outcome.check(proxy.accepted() > 6, "it has connected again and again");
+    outcome.check(proxy.accepted() > 4, "it has connected again and again");
 }
 
 #[test]
-fn a_connection_cut_twelve_times_loses_nothing() {
+fn a_connection_cut_eight_times_loses_nothing() {
     cut("pipelined", "none");
     cut("fast", "none");
 }
 
 #[test]
-fn a_connection_cut_twelve_times_leaves_each_record_once_where_there_are_ids() {
+fn a_connection_cut_eight_times_leaves_each_record_once_where_there_are_ids() {
     cut("pipelined", "run");
     cut("fast", "run");
     cut("pipelined", "content");

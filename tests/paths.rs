@@ -156,6 +156,15 @@ const PATHS: &[Path] = &[
             "faults::a_server_whose_greeting_is_too_long_for_the_client_library_is_no_obstacle",
         ]),
     ),
+    (
+        "H8",
+        "TLS that loses its wake-ups, or its writer",
+        Ok(&[
+            "tls_faults::of_200_000_records_every_byte_arrives",
+            "tls_faults::payloads_of_a_mebibyte_arrive",
+            "tls_faults::nothing_is_lost_when_the_server_is_killed_four_times",
+        ]),
+    ),
 ];
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -40,7 +41,18 @@ impl Cluster {
         let nodes = routes.iter().enumerate().map(start).collect();
         let cluster = Self { nodes };
         cluster.wait_until_healthy();
+        cluster.wait_until_streams_can_be_made();
         cluster
+    }
+
+    /// Healthy servers may not have met each other yet, and then there are no places for three replicas.
+    fn wait_until_streams_can_be_made(&self) {
+        let mut jetstream = self.jetstream();
+        let config = json!({"name": "PROBE", "subjects": ["probe"], "num_replicas": NODES});
+        wait_until("a stream has three places", ELECTIONS, || {
+            jetstream.try_api("STREAM.CREATE.PROBE", &config).is_ok()
+        });
+        jetstream.delete("PROBE");
     }
 
     pub fn nodes(&self) -> &[NatsServer] {
@@ -110,7 +122,12 @@ impl Cluster {
     #[track_caller]
     pub fn wait_until_healthy(&self) {
         wait_until("every server of the cluster is healthy", ELECTIONS, || {
-            self.nodes.iter().all(NatsServer::is_healthy)
+            let healthy = self.nodes.iter().all(NatsServer::is_healthy);
+            if !healthy {
+                // A server logs each time that it says no.
+                thread::sleep(Duration::from_millis(50));
+            }
+            healthy
         });
         // The API may still be without a leader.
         self.jetstream().api("INFO", &json!({}));
