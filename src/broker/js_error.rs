@@ -46,6 +46,8 @@ const TOO_LARGE: &str = "message too large";
 /// pass and that do not.
 const VERDICTS: &[(u64, &str, Verdict)] = &[
     (10002, "account resources exceeded", REFUSED),
+    // For CREATE, when the servers of a cluster have just found each other.
+    (10005, "no suitable peers", Verdict::Retry),
     (10008, "cluster not available", Verdict::Retry),
     (10009, "not the leader", Verdict::Retry),
     (10023, "insufficient resources", Verdict::SlowDown),
