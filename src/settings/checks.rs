@@ -34,6 +34,12 @@ pub(super) fn contradictions(draft: &Draft, is_chosen: &dyn Fn(&str) -> bool) ->
             draft.kv_bucket.is_some(),
             "delivery kv needs kv_bucket".to_owned(),
         );
+        unless(
+            draft.message_id != Some(MessageId::Content),
+            "message_id content cannot be used with delivery kv: a key's value that is an earlier one again would \
+             be dropped"
+                .to_owned(),
+        );
         let idle = chosen(&OF_SUBJECTS);
         unless(
             idle.is_empty(),
@@ -168,6 +174,13 @@ mod tests {
         check(
             r#"{"delivery": "core", "message_id": "run", "ingest": "fast"}"#,
             Some("message_id and ingest cannot be used with delivery core"),
+        );
+        check(
+            r#"{"delivery": "kv", "kv_bucket": "b", "message_id": "content"}"#,
+            Some(
+                "message_id content cannot be used with delivery kv: a key's value that is an earlier one again \
+                 would be dropped",
+            ),
         );
         check(
             r#"{"on_invalid_record": "dead_letter"}"#,
