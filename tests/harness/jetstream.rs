@@ -196,9 +196,21 @@ impl JetStream {
             "mem_storage": true, "num_replicas": 1, "inactive_threshold": 60_000_000_000_u64,
         });
         let body = json!({"stream_name": name, "config": config});
-        let made = self.api(&format!("CONSUMER.CREATE.{name}"), &body);
-        let consumer = made["name"].as_str().unwrap().to_owned();
-        let mut missing = made["num_pending"].as_u64().unwrap();
+        // The leader knows all that was acknowledged. A consumer may be at a replica that is a moment behind.
+        let last = self.info(name)["state"]["last_seq"].as_u64().unwrap();
+        let start = Instant::now();
+        let (consumer, mut missing) = loop {
+            let made = self.api(&format!("CONSUMER.CREATE.{name}"), &body);
+            let consumer = made["name"].as_str().unwrap().to_owned();
+            let pending = made["num_pending"].as_u64().unwrap();
+            let deleted = self.info(name)["state"]["num_deleted"].as_u64();
+            let first = self.info(name)["state"]["first_seq"].as_u64().unwrap();
+            let expected = (last + 1).saturating_sub(first.max(sequence));
+            if pending + deleted.unwrap_or_default() >= expected || start.elapsed() > PATIENCE {
+                break (consumer, pending);
+            }
+            self.api(&format!("CONSUMER.DELETE.{name}.{consumer}"), &json!({}));
+        };
         let next = format!("{}.CONSUMER.MSG.NEXT.{name}.{consumer}", self.prefix);
         let mut asked: u64 = 0;
         while missing > 0 {
