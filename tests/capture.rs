@@ -241,6 +241,33 @@ fn an_api_whose_answers_may_not_be_heard_means_core() {
 }
 
 #[test]
+fn an_api_that_is_denied_to_several_workers_of_one_connection_at_once_means_core() {
+    for permissions in [
+        "publish: {deny: [\"$JS.API.>\"]}",
+        "publish: {deny: [\"$JS.API.>\"]}, subscribe: {deny: [\">\"]}",
+    ] {
+        let server = NatsServer::with_jetstream_and(&format!(
+            "authorization: {{users: [{{user: b, password: b, permissions: {{{permissions}}}}}]}}"
+        ));
+        let streams: Vec<String> = (0..8).map(|n| format!("s{n}")).collect();
+        let streams: Vec<&str> = streams.iter().map(String::as_str).collect();
+        for _ in 0..5 {
+            let outcome = Target::new()
+                .log_of(&server)
+                .setting("nats_url", format!("nats://b:b@{}", server.address()))
+                .setting("workers", 8)
+                .setting("connections", 1)
+                .input(two_of_each(&streams))
+                .run();
+            outcome
+                .succeeds()
+                .prints("1\n")
+                .logs_once(&[" | INFO ", "JetStream API"]);
+        }
+    }
+}
+
+#[test]
 fn one_who_listens_to_everything_and_answers_nothing_does_not_keep_the_run_from_starting() {
     let server = NatsServer::start();
     let mut silent = TcpStream::connect(("127.0.0.1", server.port())).unwrap();

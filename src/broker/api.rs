@@ -59,10 +59,10 @@ impl Api<'_> {
             body.to_string()
         };
         self.generation.allow_denial(&subject, denied.clone());
-        self.generation.allow_denial(&inbox_subject, denied);
+        self.generation.allow_denial(&inbox_subject, denied.clone());
         let outcome = self.exchange(&subject, &inbox_subject, &body, &denials);
-        self.generation.require(&subject);
-        self.generation.require(&inbox_subject);
+        self.generation.require(&subject, &denied);
+        self.generation.require(&inbox_subject, &denied);
         outcome
     }
 
@@ -76,7 +76,7 @@ impl Api<'_> {
         let inbox = self.generation.subscribe(inbox_subject)?;
         self.generation
             .publish(subject, Some(inbox_subject), None, body.as_bytes())?;
-        let (flushed, _) = crossbeam_channel::unbounded();
+        let (flushed, pongs) = crossbeam_channel::unbounded();
         self.generation.flush(0, flushed);
         let timeout = if self.generation.info().jetstream {
             TIMEOUT
@@ -84,6 +84,8 @@ impl Api<'_> {
             HOPELESS_TIMEOUT
         };
         let deadline = Instant::now() + timeout;
+        let never = crossbeam_channel::never();
+        let mut is_denied = false;
         while Instant::now() < deadline && !self.generation.is_lost() {
             select! {
                 recv(inbox.replies()) -> reply => {
@@ -94,7 +96,9 @@ impl Api<'_> {
                     // Something that is no JSON was not said by the API.
                     return Ok(serde_json::from_slice(&reply.data).map_or(Reply::Silent, Reply::Json));
                 }
-                recv(denials) -> _ => return Ok(Reply::Denied),
+                recv(denials) -> _ => is_denied = true,
+                // Both subjects may be denied, one after the other: all of it comes before the PONG.
+                recv(if is_denied { &pongs } else { &never }) -> _ => return Ok(Reply::Denied),
                 recv(self.run_end) -> _ => return Err(Lost),
                 default(LOOK_INTERVAL) => {}
             }
@@ -102,6 +106,10 @@ impl Api<'_> {
         if self.generation.is_lost() {
             return Err(Lost);
         }
-        Ok(Reply::Silent)
+        Ok(if is_denied {
+            Reply::Denied
+        } else {
+            Reply::Silent
+        })
     }
 }

@@ -56,8 +56,8 @@ struct Shared {
     /// The server's refusal of something that was published, which no new connection would mend.
     refusal: Mutex<Option<Error>>,
     watchers: Mutex<Vec<Sender<Signal>>>,
-    /// Subjects that may be denied without harm, and who wants to know.
-    optional: Mutex<HashMap<String, Sender<Denied>>>,
+    /// Subjects that may be denied without harm, and who wants to know: several may ask the same.
+    optional: Mutex<HashMap<String, Vec<Sender<Denied>>>>,
 }
 
 /// The server does not let us publish or subscribe to a subject that was marked as optional.
@@ -223,14 +223,25 @@ impl Generation {
         })
     }
 
-    /// If the server denies this subject, that is told to `denials` and no error of the connection. Until
-    /// [`Generation::require`].
+    /// If the server denies this subject, that is told to `denials`, and to all others who have asked for it, and
+    /// is no error of the connection. Until [`Generation::require`].
     pub(super) fn allow_denial(&self, subject: &str, denials: Sender<Denied>) {
-        lock(&self.shared.optional).insert(subject.to_owned(), denials);
+        let mut optional = lock(&self.shared.optional);
+        optional
+            .entry(subject.to_owned())
+            .or_default()
+            .push(denials);
     }
 
-    pub(super) fn require(&self, subject: &str) {
-        lock(&self.shared.optional).remove(subject);
+    /// A denial of this subject that comes from now on is not for `denials`.
+    pub(super) fn require(&self, subject: &str, denials: &Sender<Denied>) {
+        let mut optional = lock(&self.shared.optional);
+        if let Some(waiting) = optional.get_mut(subject) {
+            waiting.retain(|other| !other.same_channel(denials));
+            if waiting.is_empty() {
+                optional.remove(subject);
+            }
+        }
     }
 
     /// Sends a PING behind everything that was published so far. [`Signal::Flushed`] follows its PONG.
@@ -292,9 +303,11 @@ impl Shared {
     /// Called for each `-ERR` of the server, before a PONG that came behind it is looked at.
     fn note_server_error(&self, text: &str) {
         let subject = text.split('"').nth(1).unwrap_or_default();
-        if let Some(denials) = lock(&self.optional).get(subject) {
-            // Who asked may have given up.
-            let _ = denials.send(Denied);
+        if let Some(waiting) = lock(&self.optional).get(subject) {
+            for denials in waiting {
+                // Who asked may have given up.
+                let _ = denials.send(Denied);
+            }
             return;
         }
         match parse_server_error(text, &self.login) {

@@ -117,13 +117,13 @@ fn ask_permission(
     let lines = [("Nats-Trace-Dest", &*trace), ("Nats-Trace-Only", "true")];
     let headers = stamp.headers(None, &lines).first_and_rest();
     let (denied, denials) = crossbeam_channel::unbounded();
-    generation.allow_denial(subject, denied);
+    generation.allow_denial(subject, denied.clone());
     let (flushed, pongs) = crossbeam_channel::unbounded();
     let published = generation.publish(subject, None, Some(headers), b"");
     generation.flush(0, flushed);
     // The denial comes before the PONG.
     let answer = pongs.recv_timeout(DENIAL_TIMEOUT);
-    generation.require(subject);
+    generation.require(subject, &denied);
     if denials.try_recv().is_ok() {
         let what = format!("the NATS server does not let us publish to '{subject}'");
         return Err(Error::new(Kind::Refused, what).cause("permissions violation"));
