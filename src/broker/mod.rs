@@ -146,6 +146,7 @@ pub(crate) trait Delivery: Send {
     /// Adds what makes a [`Delivery::poll`] worthwhile.
     fn watch<'a>(&'a self, select: &mut Select<'a>);
 
-    /// When a poll is due although nothing has come.
+    /// When a poll is due although nothing has come. What [`Delivery::watch`] adds afterwards may take the place of
+    /// a time that has passed by then.
     fn deadline(&self) -> Option<Instant>;
 }

@@ -138,11 +138,10 @@ impl Worker {
         let mut select = Select::new();
         let run_end = select.recv(&self.run_end);
         let inbox = wants_part.then(|| select.recv(&self.inbox));
+        // Before what is watched: what becomes due between the two is watched then, or was the deadline.
+        let due = self.delivery.deadline();
         self.delivery.watch(&mut select);
-        let deadline = [ask_at, self.delivery.deadline()]
-            .into_iter()
-            .flatten()
-            .min();
+        let deadline = [ask_at, due].into_iter().flatten().min();
         let ready = match deadline {
             Some(deadline) => select.ready_deadline(deadline).ok(),
             None => Some(select.ready()),
@@ -327,7 +326,10 @@ impl Worker {
                 self.publish(ordinal)
             }
             Err(error) => {
-                self.failure.get_or_insert((ordinal, error));
+                // Behind a refusal that comes later but stands before it, nothing is confirmed.
+                if (self.failure.as_ref()).is_none_or(|(failed, _)| ordinal < *failed) {
+                    self.failure = Some((ordinal, error));
+                }
                 self.delivery.request_confirmation(true);
                 Ok(())
             }
@@ -339,3 +341,6 @@ impl Worker {
         let _ = self.events.send(event);
     }
 }
+
+#[cfg(test)]
+mod tests;
