@@ -78,6 +78,8 @@ pub(super) struct Batch {
     first_token: u64,
     sent: u64,
     stored: u64,
+    /// How much of it may be stored at most: a message behind was refused.
+    most_stored: u64,
     flow: u64,
     sent_at: Instant,
     heard_at: Instant,
@@ -95,6 +97,7 @@ impl Batch {
             first_token: 0,
             sent: 0,
             stored: 0,
+            most_stored: u64::MAX,
             flow: FLOW,
             sent_at: now,
             heard_at: now,
@@ -124,6 +127,7 @@ impl Batch {
             self.first_token = token;
             self.sent = 0;
             self.stored = 0;
+            self.most_stored = u64::MAX;
             self.heard_at = now;
         }
         self.sent += 1;
@@ -186,6 +190,13 @@ impl Batch {
         self.state != State::Closed && token == self.first_token
     }
 
+    /// The message with this token was refused, and is to be sent again. The server may count it as stored all the
+    /// same, if its store was what refused it.
+    pub(super) fn exclude(&mut self, token: u64) {
+        let before = token.saturating_sub(self.first_token);
+        self.most_stored = self.most_stored.min(before);
+    }
+
     /// Gives the batch up. The next message starts another one.
     pub(super) fn abandon(&mut self) {
         self.state = State::Closed;
@@ -227,7 +238,7 @@ impl Batch {
         match answer {
             Answer::Flow { sequence, messages } => {
                 self.flow = (*messages).max(1);
-                self.stored = self.stored.max(*sequence);
+                self.stored = self.stored.max(*sequence).min(self.most_stored);
                 if self.state == State::Starting {
                     self.state = State::Open;
                 }
@@ -235,7 +246,7 @@ impl Batch {
             }
             Answer::Stored { count, .. } => {
                 self.state = State::Closed;
-                let count = count.unwrap_or(self.stored);
+                let count = count.unwrap_or(self.stored).min(self.most_stored);
                 Effect::OverBelow(self.first_token + count)
             }
             Answer::Gap | Answer::RefusedOfBatch { .. } | Answer::Refused(_) => {

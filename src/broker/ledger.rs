@@ -68,6 +68,11 @@ impl Ledger {
         self.first_token + self.sent.len() as u64
     }
 
+    /// Whether a message has this token that was not sent again meanwhile.
+    pub(super) fn is_current(&self, token: u64) -> bool {
+        (self.first_token..self.next_token()).contains(&token)
+    }
+
     /// Takes note of a message that is being sent.
     pub(super) fn send(&mut self, ordinal: u64) -> u64 {
         let token = self.next_token();

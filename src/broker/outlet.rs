@@ -50,7 +50,6 @@ pub(super) struct Outlet {
     /// Why the stream takes nothing for now, until it does.
     trouble: Option<Trouble>,
     last_route: Option<Arc<Route>>,
-    pub(super) duplicates: u64,
 }
 
 /// What keeps a stream from taking messages.
@@ -103,7 +102,6 @@ impl Outlet {
             is_missing: false,
             trouble: None,
             last_route: None,
-            duplicates: 0,
         }
     }
 
@@ -207,8 +205,10 @@ impl Outlet {
 
     /// When [`Outlet::look_at_clock`] or [`Outlet::due`] has something to do that no answer announces.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        // Behind it, an answer decides.
-        let paused = self.paused_until.filter(|until| *until > Instant::now());
+        // Behind it, an answer decides, where nothing can be sent before.
+        let can_send = !self.ledger.is_caught_up() && self.is_ready();
+        let is_ahead = |until: &Instant| can_send || *until > Instant::now();
+        let paused = self.paused_until.filter(is_ahead);
         let silent = self
             .is_outstanding()
             .then(|| self.heard_at + self.ack_timeout);
@@ -250,9 +250,10 @@ impl Outlet {
         now: Instant,
     ) -> Result<(), Error> {
         let token = match &self.feed {
-            Feed::Pipelined { .. } => {
-                (rest.split_once('.')).and_then(|(_, token)| token.parse().ok())
-            }
+            // What was sent again is no longer spoken of: each of thousands of refusals would begin a pause.
+            Feed::Pipelined { .. } => (rest.split_once('.'))
+                .and_then(|(_, token)| token.parse().ok())
+                .filter(|token| self.ledger.is_current(*token)),
             Feed::Fast(batch) => batch.parse_reply(rest),
         };
         // Of a batch that is over, or no token of ours. The end of a batch has the one behind its last message.
@@ -282,20 +283,14 @@ impl Outlet {
         payload: &[u8],
         now: Instant,
     ) -> Result<(), Error> {
-        if let Answer::Stored {
-            js_stream,
-            is_duplicate,
-            ..
-        } = answer
+        if let Answer::Stored { js_stream, .. } = answer
+            && *js_stream != *self.js_stream.name
         {
-            if *js_stream != *self.js_stream.name {
-                let what = format!(
-                    "JetStream stream '{js_stream}' has acknowledged a message for stream '{}'",
-                    self.js_stream.name
-                );
-                return Err(Error::new(Kind::Refused, what));
-            }
-            self.duplicates += u64::from(*is_duplicate);
+            let what = format!(
+                "JetStream stream '{js_stream}' has acknowledged a message for stream '{}'",
+                self.js_stream.name
+            );
+            return Err(Error::new(Kind::Refused, what));
         }
         match (&mut self.feed, answer) {
             (Feed::Pipelined { .. }, Answer::Stored { is_duplicate, .. }) => {
@@ -303,6 +298,13 @@ impl Outlet {
                     self.alike.learn(payload);
                 }
                 self.confirm(token, now);
+                Ok(())
+            }
+            // Whoever answers so knows nothing of batches, and has stored a message like any other.
+            (Feed::Fast(_), Answer::Stored { count: None, .. }) => {
+                self.ledger.settle(token);
+                self.note_progress(now);
+                self.leave_fast(&"it is acknowledged as no part of a batch", now);
                 Ok(())
             }
             (Feed::Fast(batch), answer) => {
@@ -386,12 +388,7 @@ impl Outlet {
                 Ok(())
             }
             Verdict::NoBatches => {
-                log::warn!(
-                    "JetStream stream '{}' takes no fast ingest now, and is fed pipelined: {error}",
-                    self.js_stream.name
-                );
-                self.start_over(now);
-                self.feed = Feed::pipelined();
+                self.leave_fast(error, now);
                 Ok(())
             }
             Verdict::Retry | Verdict::SlowDown => {
@@ -403,6 +400,9 @@ impl Outlet {
                     self.start_over(now);
                 } else {
                     // The server will say where the batch has ended.
+                    if let Feed::Fast(batch) = &mut self.feed {
+                        batch.exclude(token);
+                    }
                     self.start_pause(now);
                 }
                 Ok(())
@@ -415,6 +415,15 @@ impl Outlet {
                 Err(Error::new(kind, what).cause(error))
             }
         }
+    }
+
+    fn leave_fast(&mut self, why: &dyn std::fmt::Display, now: Instant) {
+        log::warn!(
+            "JetStream stream '{}' takes no fast ingest now, and is fed pipelined: {why}",
+            self.js_stream.name
+        );
+        self.start_over(now);
+        self.feed = Feed::pipelined();
     }
 
     fn note_trouble(&mut self, why: &dyn std::fmt::Display) {
@@ -480,3 +489,6 @@ impl Feed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
