@@ -6,7 +6,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::json;
 
-use crate::harness::{NatsServer, Random, Subscriber, Target, record, schema, state};
+use crate::harness::{JetStream, NatsServer, Random, Subscriber, Target, record, schema, state};
 use crate::invalid_records::{DEAD, dead_letters, headers, input, run};
 
 #[test]
@@ -57,6 +57,41 @@ fn a_state_waits_for_the_dead_letter_before_it() {
     let outcome = run.wait();
     server.cont();
     outcome.exits(75).prints("1\n").error(&[]);
+}
+
+#[test]
+fn ids_of_the_content_tell_dead_letters_apart_that_have_no_record_or_the_same() {
+    let server = NatsServer::with_jetstream_and("max_payload: 1000\n");
+    let mut jetstream = JetStream::on(&server);
+    jetstream.stream("DEAD", &[DEAD], json!({}));
+    let large = |n: u32| {
+        record(
+            "users",
+            &format!(r#"{{"id":{n},"x":"{}"}}"#, "x".repeat(1000)),
+        )
+    };
+    let input = schema("users", &["id"])
+        + &schema("orders", &["id"])
+        + &large(1)
+        + &large(2)
+        + &record("users", r#"{"x":1}"#)
+        + &record("orders", r#"{"x":1}"#)
+        + &state("1");
+    let outcome = Target::new()
+        .server(&server)
+        .setting("on_invalid_record", "dead_letter")
+        .setting("dead_letter_subject", DEAD)
+        .setting("message_id", "content")
+        .input(input)
+        .run();
+    outcome.succeeds().prints("1\n");
+    let letters = jetstream.messages("DEAD");
+    let mut lines: Vec<_> = letters
+        .iter()
+        .map(|letter| letter.header("Target-Nats-Line").unwrap())
+        .collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["3", "4", "5", "6"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::unique::unique_token;
 use crate::route::Route;
-use crate::settings::MessageId;
+use crate::settings::{MessageId, Settings};
 
 /// The bytes of a hash that stand in an id: two of a billion billion messages meet by chance once in 10^20.
 const HASH_BYTES: usize = 16;
@@ -19,14 +19,17 @@ pub(super) struct MessageIds {
     kind: MessageId,
     /// This worker of this run.
     run: String,
+    /// Where dead letters go.
+    letters: Option<String>,
     id: String,
 }
 
 impl MessageIds {
-    pub(super) fn new(kind: MessageId) -> Self {
+    pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            kind,
+            kind: settings.message_id,
             run: unique_token(),
+            letters: settings.dead_letter_subject.clone(),
             id: String::new(),
         }
     }
@@ -40,15 +43,21 @@ impl MessageIds {
                 write!(self.id, "{}-{ordinal}", self.run).expect("writing to memory cannot fail");
             }
             MessageId::Content => {
-                let hash = Sha256::new()
+                let mut hash = Sha256::new()
                     .chain_update(route.origin.stream.as_bytes())
                     // No stream's name and no subject holds this byte.
                     .chain_update([b'\n'])
                     .chain_update(route.subject.as_str())
                     .chain_update([b'\n'])
-                    .chain_update(payload)
-                    .finalize();
-                for byte in &hash[..HASH_BYTES] {
+                    .chain_update(payload);
+                // Two letters without their records differ in nothing but what they say of them.
+                if self.letters.as_deref() == Some(&*route.origin.filter)
+                    && let Some(headers) = &route.headers
+                {
+                    hash.update([b'\n']);
+                    hash.update(headers.to_string());
+                }
+                for byte in &hash.finalize()[..HASH_BYTES] {
                     write!(self.id, "{byte:02x}").expect("writing to memory cannot fail");
                 }
             }

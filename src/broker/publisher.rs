@@ -73,7 +73,7 @@ impl Publisher {
         let (sender, signals) = crossbeam_channel::unbounded();
         Self {
             capture: Capture::new(Arc::clone(&common)),
-            ids: MessageIds::new(common.settings.message_id),
+            ids: MessageIds::new(&common.settings),
             common,
             link,
             generation: None,
