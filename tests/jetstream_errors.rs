@@ -426,6 +426,29 @@ fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
 }
 
 #[test]
+fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printed() {
+    for count in [10_u32, 300] {
+        let (server, mut jetstream) = capturing(json!({}));
+        let plain = (1..=count).map(|id| {
+            let record = record("users", &format!(r#"{{"id":{id},"ttl":""}}"#));
+            record + &state(&format!(r#"{{"id":{id}}}"#))
+        });
+        let plain: String = plain.collect();
+        let outcome = Target::new()
+            .server(&server)
+            .setting("ingest", "pipelined")
+            .setting("headers", json!({"Nats-TTL": "{record.ttl}"}))
+            .input(schema("users", &[]) + &plain + &record("users", r#"{"ttl":"5"}"#))
+            .run();
+        outcome
+            .exits(1)
+            .prints_last(&format!(r#"{{"id": {count}}}"#))
+            .error(&["S", "TTL"]);
+        assert_eq!(jetstream.count("S"), u64::from(count));
+    }
+}
+
+#[test]
 fn a_header_of_the_users_that_the_server_takes_for_its_own_stores_nothing_silently() {
     let (server, mut jetstream) = capturing(json!({}));
     let outcome = Target::new()

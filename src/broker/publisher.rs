@@ -59,6 +59,8 @@ pub(crate) struct Publisher {
     /// Refused messages of which the worker has not yet said what becomes of them.
     held: BTreeSet<u64>,
     refused: VecDeque<(u64, String)>,
+    /// An answer that ends the run, once what was acknowledged before it is told.
+    failure: Option<Error>,
     newest: u64,
     confirmed: u64,
     looked_at: Instant,
@@ -86,6 +88,7 @@ impl Publisher {
             outlet_of: HashMap::new(),
             held: BTreeSet::new(),
             refused: VecDeque::new(),
+            failure: None,
             newest: 0,
             confirmed: 0,
             looked_at: Instant::now(),
@@ -376,7 +379,9 @@ impl Delivery for Publisher {
             self.generation = None;
             return Ok(Some(Notice::Lost));
         }
-        self.take_replies()?;
+        if self.failure.is_none() {
+            self.failure = self.take_replies().err();
+        }
         match self.look_at_clock() {
             Ok(()) | Err(Stop::Refused(_)) => {}
             Err(Stop::Failed(error)) => return Err(error),
@@ -393,6 +398,9 @@ impl Delivery for Publisher {
         if settled > self.confirmed {
             self.confirmed = settled;
             return Ok(Some(Notice::Confirmed(settled)));
+        }
+        if let Some(error) = self.failure.take() {
+            return Err(error);
         }
         // Behind what was confirmed before it began.
         if let Some(trouble) = self.outlets.iter_mut().find_map(Outlet::take_trouble) {
