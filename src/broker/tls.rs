@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
@@ -19,7 +19,10 @@ use crate::settings::Tls;
 
 /// How connections are encrypted.
 pub(super) struct TlsPolicy {
-    config: Arc<ClientConfig>,
+    settings: Tls,
+    /// Made at once where the settings speak of TLS, so that what is wrong with them is found; else only for a server
+    /// that has TLS, since it takes milliseconds to read the system's certificates.
+    config: OnceLock<Arc<ClientConfig>>,
     server_name: Option<ServerName<'static>>,
     /// The handshake comes before the server's INFO.
     pub(super) is_first: bool,
@@ -30,34 +33,13 @@ pub(super) struct TlsPolicy {
 impl TlsPolicy {
     /// Fails with `Config` where a certificate or key cannot be used.
     pub(super) fn compile(tls: &Tls) -> Result<Self, Error> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::new(Kind::Internal, "TLS cannot be set up").cause(error))?;
-        let builder = if tls.insecure {
-            log::warn!("certificates of NATS servers are not checked (setting tls_insecure)");
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
-        } else {
-            builder.with_root_certificates(roots(tls)?)
-        };
-        let config = match (&tls.cert, &tls.key) {
-            (Some(cert), Some(key)) => {
-                let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-                    .map_err(|_| config_error("tls_key", &"it holds no private key in PEM form"))?;
-                builder
-                    .with_client_auth_cert(certificates("tls_cert", cert)?, key)
-                    .map_err(|error| pair_error(&error))?
-            }
-            _ => builder.with_no_client_auth(),
-        };
         let server_name = tls.server_name.clone().map(|name| {
             ServerName::try_from(name)
                 .map_err(|_| config_error("tls_server_name", &"it is no name of a server"))
         });
-        Ok(Self {
-            config: Arc::new(config),
+        let policy = Self {
+            settings: tls.clone(),
+            config: OnceLock::new(),
             server_name: server_name.transpose()?,
             is_first: tls.first,
             is_asked_for: tls.first
@@ -65,7 +47,19 @@ impl TlsPolicy {
                 || tls.ca.is_some()
                 || tls.cert.is_some()
                 || tls.server_name.is_some(),
-        })
+        };
+        if policy.is_asked_for {
+            policy.config()?;
+        }
+        Ok(policy)
+    }
+
+    fn config(&self) -> Result<Arc<ClientConfig>, Error> {
+        if let Some(config) = self.config.get() {
+            return Ok(Arc::clone(config));
+        }
+        let config = Arc::new(compile_config(&self.settings)?);
+        Ok(Arc::clone(self.config.get_or_init(|| config)))
     }
 
     /// A session that has still to shake hands, with a server whose certificate must have this name.
@@ -79,9 +73,32 @@ impl TlsPolicy {
                 )
             })?,
         };
-        ClientConnection::new(Arc::clone(&self.config), name)
+        ClientConnection::new(self.config()?, name)
             .map_err(|error| Error::new(Kind::Internal, "TLS cannot be set up").cause(error))
     }
+}
+
+fn compile_config(tls: &Tls) -> Result<ClientConfig, Error> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::new(Kind::Internal, "TLS cannot be set up").cause(error))?;
+    let builder = if tls.insecure {
+        log::warn!("certificates of NATS servers are not checked (setting tls_insecure)");
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Unchecked(provider)))
+    } else {
+        builder.with_root_certificates(roots(tls)?)
+    };
+    let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
+        return Ok(builder.with_no_client_auth());
+    };
+    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+        .map_err(|_| config_error("tls_key", &"it holds no private key in PEM form"))?;
+    builder
+        .with_client_auth_cert(certificates("tls_cert", cert)?, key)
+        .map_err(|error| pair_error(&error))
 }
 
 fn roots(tls: &Tls) -> Result<RootCertStore, Error> {
