@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::RunEnd;
 use super::client::{Denied, Generation, Lost, reply_status};
 use super::unique::unique_token;
+use crate::settings::Settings;
 
 /// How long the server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,13 +42,27 @@ pub(super) struct Api<'a> {
     pub(super) generation: &'a Generation,
     /// `$JS.API`, or another prefix for a domain or an import.
     pub(super) prefix: &'a str,
-    pub(super) inbox_prefix: &'a str,
+    inbox_prefix: &'a str,
     /// How long an answer that does not come is asked for again.
     pub(super) patience: Duration,
-    pub(super) run_end: &'a RunEnd,
+    run_end: &'a RunEnd,
 }
 
-impl Api<'_> {
+impl<'a> Api<'a> {
+    pub(super) fn new(
+        generation: &'a Generation,
+        settings: &'a Settings,
+        run_end: &'a RunEnd,
+    ) -> Self {
+        Self {
+            generation,
+            prefix: &settings.jetstream_api_prefix,
+            inbox_prefix: &settings.inbox_prefix,
+            patience: settings.connect_timeout,
+            run_end,
+        }
+    }
+
     /// Asks `<prefix>.<verb>`. The verb may hold the name of a stream, which must have been checked.
     pub(super) fn ask(&self, verb: &str, body: &Value) -> Result<Reply, Lost> {
         let subject = format!("{}.{verb}", self.prefix);

@@ -10,8 +10,7 @@ use std::sync::Arc;
 use log::Level;
 
 use super::api::Api;
-use super::filter::{captures, covers, overlaps};
-use super::js_config::StreamInfo;
+use super::js_config::BUCKET_PREFIX;
 use super::js_streams::{JsStreams, Wanted, list_names};
 use super::{Common, Stop};
 use crate::error::{Error, Kind};
@@ -114,10 +113,7 @@ impl Capture {
                 Ok(*destination)
             }
             Plan::BySubject(places) => {
-                let takes = |place: &&usize| {
-                    let mut filters = self.js_streams.get(**place).subjects.iter();
-                    filters.any(|filter| captures(filter, subject))
-                };
+                let takes = |place: &&usize| self.js_streams.get(**place).covers(subject);
                 let found = places
                     .iter()
                     .find(takes)
@@ -129,23 +125,29 @@ impl Capture {
         }
     }
 
-    /// What is to be said of the stream or bucket that the settings name, if they do.
-    pub(super) fn describe_place(&mut self, api: &Api<'_>) -> Result<Option<String>, Stop> {
-        let common = Arc::clone(&self.common);
-        let settings = &common.settings;
+    /// The place of the bucket or stream that the settings name, if they do. What is missing is made, if they say so.
+    fn named_place(&mut self, api: &Api<'_>) -> Result<Option<usize>, Stop> {
+        let settings = &self.common.settings;
         let (name, wanted) = match (&settings.kv_bucket, &settings.jetstream_stream) {
-            (Some(bucket), _) => {
-                let wanted = settings.kv_create.as_ref();
-                let wanted = wanted.map_or(Wanted::Nothing, Wanted::Bucket);
-                (format!("KV_{bucket}"), wanted)
-            }
-            (None, Some(name)) => {
-                let wanted = settings.jetstream_create.as_ref();
-                (name.clone(), wanted.map_or(Wanted::Nothing, Wanted::Stream))
-            }
+            (Some(bucket), _) => (
+                format!("{BUCKET_PREFIX}{bucket}"),
+                settings.kv_create.as_ref().map(Wanted::Bucket),
+            ),
+            (None, Some(name)) => (
+                name.clone(),
+                settings.jetstream_create.as_ref().map(Wanted::Stream),
+            ),
             (None, None) => return Ok(None),
         };
-        let place = self.js_streams.named(&name, wanted, api)?;
+        let wanted = wanted.unwrap_or(Wanted::Nothing);
+        self.js_streams.named(&name, wanted, api).map(Some)
+    }
+
+    /// What is to be said of the stream or bucket that the settings name, if they do.
+    pub(super) fn describe_place(&mut self, api: &Api<'_>) -> Result<Option<String>, Stop> {
+        let Some(place) = self.named_place(api)? else {
+            return Ok(None);
+        };
         let state = if self.js_streams.get(place).exists {
             "exists"
         } else {
@@ -166,56 +168,42 @@ impl Capture {
     }
 
     fn make_plan(&mut self, origin: &Origin, api: &Api<'_>) -> Result<Plan, Stop> {
-        let common = Arc::clone(&self.common);
-        let settings = &common.settings;
-        if settings.dead_letter_subject.as_deref() == Some(&*origin.filter) {
+        let settings = &self.common.settings;
+        let is_bucket = settings.kv_bucket.is_some();
+        let is_letter = settings.dead_letter_subject.as_deref() == Some(&*origin.filter);
+        let named = if is_letter {
             // Wherever it is captured: the settings of a stream or a bucket are about records.
-            let places = self.streams_over(origin, api)?;
-            self.letter_places.clone_from(&places);
-            let plan = self.plan_over(&places, origin);
-            if let Plan::All(destination) = plan {
-                self.check_acknowledged(destination, origin, &origin.filter)?;
-            }
-            return Ok(plan);
-        }
-        if let Some(bucket) = settings.kv_bucket.as_deref() {
-            let wanted = settings
-                .kv_create
-                .as_ref()
-                .map_or(Wanted::Nothing, Wanted::Bucket);
-            let place = self
-                .js_streams
-                .named(&format!("KV_{bucket}"), wanted, api)?;
-            let destination = Destination::Stream(place);
-            self.check_acknowledged(destination, origin, &origin.filter)?;
-            return Ok(Plan::All(destination));
-        }
-        let plan = if let Some(name) = settings.jetstream_stream.as_deref() {
-            let wanted = settings
-                .jetstream_create
-                .as_ref()
-                .map_or(Wanted::Nothing, Wanted::Stream);
-            let place = self.js_streams.named(name, wanted, api)?;
-            let mut filters = self.js_streams.get(place).subjects.iter();
-            if !filters.any(|filter| overlaps(filter, &origin.filter)) {
+            None
+        } else {
+            self.named_place(api)?
+        };
+        let plan = match named {
+            // Its subjects may have the prefix of an API before them, by which the bucket is not known.
+            Some(place) if is_bucket => Plan::All(Destination::Stream(place)),
+            Some(place) if !self.js_streams.get(place).overlaps(&origin.filter) => {
                 return Err(self.uncaptured(origin, &origin.filter));
             }
-            self.plan_over(&[place], origin)
-        } else {
-            let places = self.streams_over(origin, api)?;
-            self.plan_over(&places, origin)
+            Some(place) => self.plan_over(&[place], origin),
+            None => {
+                let places = self.streams_over(origin, api)?;
+                if is_letter {
+                    self.letter_places.clone_from(&places);
+                }
+                self.plan_over(&places, origin)
+            }
         };
-        if let Plan::All(destination) = plan {
-            self.check(destination, origin, &origin.filter)?;
+        match plan {
+            Plan::All(destination) if is_letter || is_bucket => {
+                self.check_acknowledged(destination, origin, &origin.filter)?;
+            }
+            Plan::All(destination) => self.check(destination, origin, &origin.filter)?,
+            Plan::BySubject(_) => {}
         }
         Ok(plan)
     }
 
     fn plan_over(&self, places: &[usize], origin: &Origin) -> Plan {
-        let takes_all = |place: usize| {
-            let mut filters = self.js_streams.get(place).subjects.iter();
-            filters.any(|filter| covers(filter, &origin.filter))
-        };
+        let takes_all = |place: usize| self.js_streams.get(place).covers(&origin.filter);
         match places {
             [] => Plan::All(Destination::Core),
             [place] if takes_all(*place) => Plan::All(Destination::Stream(*place)),
@@ -229,11 +217,8 @@ impl Capture {
             return Ok(Vec::new());
         }
         // No two streams of an account capture the same subject, so one that takes all settles it.
-        let takes_all = |known: &StreamInfo| {
-            let mut filters = known.subjects.iter();
-            filters.any(|filter| covers(filter, &origin.filter))
-        };
-        if let Some(place) = self.js_streams.position(takes_all) {
+        let known = (self.js_streams).position(|known| known.covers(&origin.filter));
+        if let Some(place) = known {
             return Ok(vec![place]);
         }
         let names = match list_names(&origin.filter, api)? {
@@ -257,10 +242,10 @@ impl Capture {
     /// Whether a message may go there by the setting `delivery`.
     fn check(&self, found: Destination, origin: &Origin, subject: &str) -> Result<(), Stop> {
         let settings = &self.common.settings;
-        let wants_js = settings.jetstream_stream.is_some();
+        let needs_js =
+            settings.delivery == DeliveryKind::JetStream || settings.jetstream_stream.is_some();
         match (settings.delivery, found) {
-            (DeliveryKind::JetStream, Destination::Core) => Err(self.uncaptured(origin, subject)),
-            (_, Destination::Core) if wants_js => Err(self.uncaptured(origin, subject)),
+            (_, Destination::Core) if needs_js => Err(self.uncaptured(origin, subject)),
             (DeliveryKind::Core, Destination::Stream(place)) => {
                 let what = format!(
                     "JetStream stream '{}' captures '{subject}', and drops messages under load that are not to be \

@@ -14,16 +14,16 @@ use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::Limits;
 use super::auth::{self, UserKey};
 use super::info::Info;
 use super::relay::Relay;
+use super::{Limits, lock};
 use crate::error::{Error, Kind};
 use crate::settings::address::Login;
 
@@ -302,7 +302,7 @@ impl Shared {
 
     /// Called for each `-ERR` of the server, before a PONG that came behind it is looked at.
     fn note_server_error(&self, text: &str) {
-        let subject = text.split('"').nth(1).unwrap_or_default();
+        let subject = quoted(text).unwrap_or_default();
         if let Some(waiting) = lock(&self.optional).get(subject) {
             for denials in waiting {
                 // Who asked may have given up.
@@ -333,11 +333,11 @@ fn parse_server_error(text: &str, login: &Login) -> ServerError {
     let lower = text.to_ascii_lowercase();
     let refused = |what: String| ServerError::Refusal(Error::new(Kind::Refused, what).cause(text));
     if lower.starts_with("permissions violation for publish") {
-        let subject = text.split('"').nth(1).unwrap_or("?");
+        let subject = quoted(text).unwrap_or("?");
         let what = format!("the NATS server does not let us publish to '{subject}'");
         ServerError::Refusal(Error::new(Kind::Refused, what).cause("permissions violation"))
     } else if lower.starts_with("permissions violation for subscription") {
-        let subject = text.split('"').nth(1).unwrap_or("?");
+        let subject = quoted(text).unwrap_or("?");
         let what = format!(
             "the NATS server does not let us subscribe to '{subject}', where its answers are awaited \
              (setting inbox_prefix)"
@@ -360,6 +360,11 @@ fn parse_server_error(text: &str, login: &Login) -> ServerError {
     }
 }
 
+/// What stands in quotation marks: a subject, in the server's words, or these words, in the crate's.
+fn quoted(text: &str) -> Option<&str> {
+    text.split('"').nth(1)
+}
+
 /// Wrong, revoked and expired logins, at connecting and later. `text` is in lower case.
 fn is_login_error(text: &str) -> bool {
     // "Authentication Timeout" is a slow server's, or ours: another try may do.
@@ -371,7 +376,7 @@ fn describe_connect_error(address: SocketAddr, login: &Login, error: &io::Error)
     let text = error.to_string();
     if is_login_error(&text.to_ascii_lowercase()) {
         // The crate quotes the server's line in a Debug form of its own.
-        let cause = text.split('"').nth(1).unwrap_or("authorization violation");
+        let cause = quoted(&text).unwrap_or("authorization violation");
         return auth::explain_refusal(&format!("the NATS server {address}"), login, cause);
     }
     Error::new(Kind::Unavailable, format!("no connection to {address}")).cause(text)
@@ -418,10 +423,6 @@ impl Confirmer {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

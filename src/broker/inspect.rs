@@ -66,13 +66,7 @@ pub(crate) fn inspect(
     };
     tell("delivery", delivery)?;
     let run_end = crossbeam_channel::never();
-    let api = Api {
-        generation: &generation,
-        prefix: &settings.jetstream_api_prefix,
-        inbox_prefix: &settings.inbox_prefix,
-        patience: settings.connect_timeout,
-        run_end: &run_end,
-    };
+    let api = Api::new(&generation, settings, &run_end);
     let mut capture = Capture::new(Arc::new(Common::looking(settings)));
     let place = capture.describe_place(&api).map_err(unwrap)?;
     if let Some(place) = place {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::js_config::StreamInfo;
+use super::js_config::{BUCKET_PREFIX, StreamInfo};
 use crate::settings::MessageId;
 
 /// A run that failed is repeated by its scheduler, at the latest the next night.
@@ -10,7 +10,7 @@ const REPEATED_WITHIN: Duration = Duration::from_hours(24);
 
 /// A sentence for each way in which acknowledged data could vanish, without somebody deleting it.
 pub(super) fn audit(js_stream: &StreamInfo, message_id: MessageId) -> Vec<String> {
-    let is_bucket = js_stream.name.starts_with("KV_");
+    let is_bucket = js_stream.name.starts_with(BUCKET_PREFIX);
     let mut dangers: Vec<String> = Vec::new();
     let mut add = |danger: &str| dangers.push(danger.to_owned());
     if !js_stream.acknowledges() {
@@ -64,7 +64,7 @@ pub(super) fn audit(js_stream: &StreamInfo, message_id: MessageId) -> Vec<String
 fn forgets(js_stream: &StreamInfo, limit: &str) -> bool {
     let refuses = js_stream.text("discard") == "new";
     match limit {
-        "max_msgs_per_subject" if js_stream.name.starts_with("KV_") => false,
+        "max_msgs_per_subject" if js_stream.name.starts_with(BUCKET_PREFIX) => false,
         "max_msgs_per_subject" => !refuses || js_stream.config["discard_new_per_subject"] != true,
         _ => !refuses,
     }

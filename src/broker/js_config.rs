@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::filter::{covers, overlaps};
 use crate::error::{Error, Kind};
+
+/// What stands before a bucket's name to make the name of its stream.
+pub(super) const BUCKET_PREFIX: &str = "KV_";
 
 /// For how long a server knows message ids where nothing is said.
 const USUAL_WINDOW: Duration = Duration::from_mins(2);
@@ -54,6 +58,16 @@ impl StreamInfo {
             has_consumers: json["state"]["consumer_count"].as_u64() > Some(0),
             config: config.clone(),
         })
+    }
+
+    /// Whether it captures a subject, or all subjects of a filter, by one of its own filters.
+    pub(super) fn covers(&self, subjects: &str) -> bool {
+        self.subjects.iter().any(|filter| covers(filter, subjects))
+    }
+
+    /// Whether it captures a subject of this filter.
+    pub(super) fn overlaps(&self, filter: &str) -> bool {
+        self.subjects.iter().any(|own| overlaps(own, filter))
     }
 
     /// Whether it takes fast ingest.

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::api::{Api, Reply};
 use super::client::Lost;
 use super::js_audit::audit;
-use super::js_config::StreamInfo;
+use super::js_config::{BUCKET_PREFIX, StreamInfo};
 use super::js_error::{ApiError, NO_STREAM, Verdict, api_error};
 use super::js_wanted::{WantedConfig, wanted_bucket, wanted_stream};
 use super::{Common, Stop};
@@ -106,7 +106,7 @@ impl JsStreams {
                     log::info!("created JetStream stream '{name}', which captures {subjects}");
                     return self.add(found);
                 }
-                let what = match name.strip_prefix("KV_") {
+                let what = match name.strip_prefix(BUCKET_PREFIX) {
                     Some(bucket) => {
                         format!("there is no bucket '{bucket}', and kv_create is not set")
                     }
@@ -187,7 +187,9 @@ impl JsStreams {
                 &root_filters(&self.common.settings),
                 api_level(api)?,
             ),
-            Wanted::Bucket(user) => wanted_bucket(name.strip_prefix("KV_").unwrap_or(name), user),
+            Wanted::Bucket(user) => {
+                wanted_bucket(name.strip_prefix(BUCKET_PREFIX).unwrap_or(name), user)
+            }
         };
         config.map(Some).map_err(Stop::Failed)
     }
@@ -220,25 +222,15 @@ fn parse_info(json: &Value) -> Result<StreamInfo, Stop> {
 
 /// The level of the API, which says what a configuration may hold.
 fn api_level(api: &Api<'_>) -> Result<u64, Stop> {
-    match ask(api, "INFO", &Value::Null)? {
-        Finding::Json(json) => Ok(json["api"]["level"].as_u64().unwrap_or_default()),
-        Finding::Error(error) => Err(unusable("its level is not known", &error)),
-        Finding::NoJetStream(why) => Err(unusable("its level is not known", &why)),
-    }
+    let json = ask_for("its level is not known", api, "INFO", &Value::Null)?;
+    Ok(json["api"]["level"].as_u64().unwrap_or_default())
 }
 
 /// Makes a stream, and holds what the server says that it made against what was asked for.
 fn create(name: &str, wanted: &WantedConfig, api: &Api<'_>) -> Result<StreamInfo, Stop> {
     let config = Value::Object(wanted.config.clone());
-    let json = match ask(api, &format!("STREAM.CREATE.{name}"), &config)? {
-        Finding::Json(json) => json,
-        Finding::Error(error) => {
-            return Err(unusable(&format!("stream '{name}' cannot be made"), &error));
-        }
-        Finding::NoJetStream(why) => {
-            return Err(unusable(&format!("stream '{name}' cannot be made"), &why));
-        }
-    };
+    let failure = format!("stream '{name}' cannot be made");
+    let json = ask_for(&failure, api, &format!("STREAM.CREATE.{name}"), &config)?;
     let differences = wanted.differences_all(&json["config"]);
     if !differences.is_empty() {
         let what = format!(
@@ -248,6 +240,15 @@ fn create(name: &str, wanted: &WantedConfig, api: &Api<'_>) -> Result<StreamInfo
         return Err(Stop::Failed(Error::new(Kind::Refused, what)));
     }
     parse_info(&json)
+}
+
+/// Asks for what must be had. `failure` says what is the matter without it.
+fn ask_for(failure: &str, api: &Api<'_>, verb: &str, body: &Value) -> Result<Value, Stop> {
+    match ask(api, verb, body)? {
+        Finding::Json(json) => Ok(json),
+        Finding::Error(error) => Err(unusable(failure, &error)),
+        Finding::NoJetStream(why) => Err(unusable(failure, &why)),
+    }
 }
 
 /// Asks until there is an answer that will not change by itself: after a restart, or while a cluster has no leader,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::go_time::parse_time;
+use super::js_config::BUCKET_PREFIX;
 use crate::error::{Error, Kind};
 use crate::nearest::nearest;
 
@@ -87,7 +88,7 @@ pub(super) fn wanted_bucket(
     user: &Map<String, Value>,
 ) -> Result<WantedConfig, Error> {
     let mut config = object(json!({
-        "name": format!("KV_{bucket}"),
+        "name": format!("{BUCKET_PREFIX}{bucket}"),
         "subjects": [format!("$KV.{bucket}.>")],
         "max_msgs_per_subject": 1,
         "storage": "file",

@@ -5,18 +5,18 @@
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 
-use super::RunEnd;
 use super::client::Generation;
 use super::dial::{Dialled, dial};
 use super::info::Info;
 use super::relay::Relay;
 use super::tls::TlsPolicy;
+use super::{RunEnd, lock};
 use crate::error::{Error, Kind};
 use crate::settings::Settings;
 use crate::settings::address::{Login, ServerAddress, parse_servers};
@@ -104,7 +104,7 @@ impl Link {
         lost: Option<Arc<Generation>>,
         run_end: &RunEnd,
     ) -> Result<Arc<Generation>, Error> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.state);
         if let Some(current) = &state.current
             && !current.is_lost()
         {

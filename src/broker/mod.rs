@@ -10,7 +10,7 @@
 //! - [`Delivery::publish`] may block, since a socket does; so it is called by threads that can be abandoned.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Select};
@@ -149,4 +149,9 @@ pub(crate) trait Delivery: Send {
     /// When a poll is due although nothing has come. What [`Delivery::watch`] adds afterwards may take the place of
     /// a time that has passed by then.
     fn deadline(&self) -> Option<Instant>;
+}
+
+/// A panic ends the process, so nobody who waits finds what another thread left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

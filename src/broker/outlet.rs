@@ -212,19 +212,13 @@ impl Outlet {
         let silent = self
             .is_outstanding()
             .then(|| self.heard_at + self.ack_timeout);
-        let batch = match &self.feed {
-            Feed::Fast(batch) => batch.deadline(),
-            Feed::Pipelined { .. } => None,
-        };
+        let batch = self.feed.batch().and_then(Batch::deadline);
         [paused, silent, batch].into_iter().flatten().min()
     }
 
-    fn is_outstanding(&self) -> bool {
-        let is_waiting = match &self.feed {
-            Feed::Fast(batch) => batch.is_waiting(),
-            Feed::Pipelined { .. } => false,
-        };
-        is_waiting || self.ledger.in_flight() > 0
+    /// Whether an answer is awaited.
+    pub(super) fn is_outstanding(&self) -> bool {
+        self.ledger.in_flight() > 0 || self.feed.batch().is_some_and(Batch::is_waiting)
     }
 
     fn control(&self, step: Step) -> Option<Control> {
@@ -234,7 +228,7 @@ impl Outlet {
 
     /// Appends the rest of a control message's reply subject.
     pub(super) fn write_reply(&self, step: Step, reply: &mut String) {
-        if let Feed::Fast(batch) = &self.feed {
+        if let Some(batch) = self.feed.batch() {
             batch.write_reply(step, reply);
         }
     }
@@ -459,10 +453,7 @@ impl Outlet {
 
     /// Whether there is no batch without the message with this token.
     fn is_first_of_batch(&self, token: u64) -> bool {
-        match &self.feed {
-            Feed::Fast(batch) => batch.starts_with(token),
-            Feed::Pipelined { .. } => false,
-        }
+        (self.feed.batch()).is_some_and(|batch| batch.starts_with(token))
     }
 
     /// Messages that were refused for what they are, oldest first.
@@ -474,11 +465,6 @@ impl Outlet {
     pub(super) fn oldest(&self) -> Option<u64> {
         self.ledger.oldest()
     }
-
-    /// Whether an answer is awaited.
-    pub(super) fn is_busy(&self) -> bool {
-        self.is_outstanding()
-    }
 }
 
 impl Feed {
@@ -486,6 +472,13 @@ impl Feed {
         Self::Pipelined {
             most_in_flight: MOST_IN_FLIGHT,
             is_probing: false,
+        }
+    }
+
+    fn batch(&self) -> Option<&Batch> {
+        match self {
+            Self::Fast(batch) => Some(batch),
+            Self::Pipelined { .. } => None,
         }
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Publisher {
     sender: Sender<Signal>,
     signals: Receiver<Signal>,
     run_end: RunEnd,
-    /// Where the answers of this connection arrive, once there is an outlet.
+    /// Where the answers of this connection arrive, once there is an outlet, and how their subjects begin.
     inbox: Option<(String, Inbox)>,
     capture: Capture,
     core: Core,
@@ -129,13 +129,13 @@ impl Publisher {
         }
         let generation = self.generation()?;
         if self.inbox.is_none() {
-            let subject = format!("{}.{}", self.common.settings.inbox_prefix, unique_token());
-            let inbox = generation.subscribe(&format!("{subject}.>"));
-            self.inbox = Some((subject, inbox.map_err(|Lost| Stop::Lost)?));
+            let prefix = format!("{}.{}.", self.common.settings.inbox_prefix, unique_token());
+            let inbox = generation.subscribe(&format!("{prefix}>"));
+            self.inbox = Some((prefix, inbox.map_err(|Lost| Stop::Lost)?));
         }
         let index = self.outlets.len();
         let is_fast = self.capture.feeds_fast(place)?;
-        let batch = is_fast.then(|| format!("{index}-{}", self.unique_token()));
+        let batch = is_fast.then(|| format!("{index}-{}", unique_token()));
         let again = match self.common.settings.message_id {
             MessageId::None => Again::All,
             MessageId::Run | MessageId::Content => Again::Unsettled,
@@ -145,12 +145,6 @@ impl Publisher {
             .push(Outlet::new(js_stream, place, batch, again));
         self.outlet_of.insert(place, index);
         Ok(index)
-    }
-
-    /// The last token of the inbox's subject, which no other publisher has.
-    fn unique_token(&self) -> &str {
-        let subject = self.inbox.as_ref().map_or("", |(subject, _)| subject);
-        subject.rsplit('.').next().unwrap_or_default()
     }
 
     fn publish_to(
@@ -193,9 +187,7 @@ impl Publisher {
                 "headers of {header_bytes} bytes are more than JetStream takes"
             )));
         }
-        self.reply.clear();
-        self.reply.push_str(inbox);
-        self.reply.push('.');
+        self.reply.clone_from(inbox);
         outlet.send(index, ordinal, route, &mut self.reply);
         self.wants_flush |= outlet.wants_flush();
         let headers = headers.map(Headers::first_and_rest);
@@ -209,9 +201,7 @@ impl Publisher {
         let (Some(generation), Some((inbox, _))) = (&self.generation, &self.inbox) else {
             return Err(Stop::Lost);
         };
-        self.reply.clear();
-        self.reply.push_str(inbox);
-        self.reply.push('.');
+        self.reply.clone_from(inbox);
         self.outlets[index].write_reply(control.step, &mut self.reply);
         self.wants_flush = true;
         let subject = control.route.subject.as_str();
@@ -237,17 +227,15 @@ impl Publisher {
     }
 
     fn take_replies(&mut self) -> Result<(), Error> {
-        let Some((subject, inbox)) = &self.inbox else {
+        let Some((prefix, inbox)) = &self.inbox else {
             return Ok(());
         };
         let now = Instant::now();
         self.looked_at = now;
         for reply in inbox.replies().try_iter() {
-            let rest = reply
-                .subject
-                .strip_prefix(subject.as_str())
-                .and_then(|rest| rest.strip_prefix('.'));
-            let Some(rest) = rest else { continue };
+            let Some(rest) = reply.subject.strip_prefix(prefix.as_str()) else {
+                continue;
+            };
             // `<outlet>.<token>`, or `<outlet>-<batch>.…`
             let digits = rest
                 .find(|c: char| !c.is_ascii_digit())
@@ -272,7 +260,7 @@ impl Publisher {
             if std::mem::take(&mut self.outlets[index].is_missing) {
                 let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
                 let place = self.outlets[index].place;
-                let api = api(&self.common, generation, &self.run_end);
+                let api = Api::new(generation, &self.common.settings, &self.run_end);
                 self.capture.check_again(place, &api)?;
             }
         }
@@ -286,16 +274,6 @@ impl Publisher {
             // Its PONG says nothing about core messages: 0 is the number of no PING of theirs.
             generation.flush(0, self.sender.clone());
         }
-    }
-}
-
-fn api<'a>(common: &'a Common, generation: &'a Generation, run_end: &'a RunEnd) -> Api<'a> {
-    Api {
-        generation,
-        prefix: &common.settings.jetstream_api_prefix,
-        inbox_prefix: &common.settings.inbox_prefix,
-        patience: common.settings.connect_timeout,
-        run_end,
     }
 }
 
@@ -324,7 +302,7 @@ impl Delivery for Publisher {
     fn publish(&mut self, ordinal: u64, route: &Arc<Route>, payload: &[u8]) -> Result<(), Stop> {
         self.newest = self.newest.max(ordinal);
         let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
-        let api = api(&self.common, generation, &self.run_end);
+        let api = Api::new(generation, &self.common.settings, &self.run_end);
         match self.capture.find(route, &api)? {
             Destination::Core => self.publish_core(ordinal, route, payload)?,
             Destination::Stream(place) => {
@@ -362,7 +340,7 @@ impl Delivery for Publisher {
                     // A connection that is lost is told of as that.
                     let _ = self.publish_control(index, &control);
                 }
-                self.wants_flush |= self.outlets[index].is_busy();
+                self.wants_flush |= self.outlets[index].is_outstanding();
             }
         }
         if let Some(generation) = &self.generation
@@ -420,7 +398,7 @@ impl Delivery for Publisher {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let is_busy = self.outlets.iter().any(Outlet::is_busy);
+        let is_busy = self.outlets.iter().any(Outlet::is_outstanding);
         let look = is_busy.then(|| self.looked_at + LOOK_INTERVAL);
         let look = look.filter(|look| *look > Instant::now());
         let outlets = self.outlets.iter().map(Outlet::deadline);

@@ -34,7 +34,6 @@ impl Part {
     }
 
     /// Where that record stands in the input. It costs a look at the block.
-    #[allow(dead_code, reason = "the worker that asks for it comes next")]
     pub(super) fn place(&self, index: usize) -> Place {
         self.lines.place(self.items[index].start as usize)
     }

@@ -185,11 +185,8 @@ impl Worker {
         if self.is_lost {
             return self.reconnect();
         }
-        match self.publish_from(first) {
-            Ok(()) => Ok(()),
-            Err(Stop::Failed(error)) => Err(error),
-            Err(_) => self.reconnect(),
-        }
+        let outcome = self.publish_from(first);
+        self.go_on(outcome)
     }
 
     fn take_notices(&mut self) -> Result<(), Error> {
@@ -206,14 +203,22 @@ impl Worker {
                 }
                 Notice::Lost => self.lose()?,
                 Notice::Trouble(why) => self.tell(Event::Trouble { worker, why }),
-                Notice::Refused { ordinal, reason } => match self.refuse(ordinal, reason) {
-                    Ok(()) => {}
-                    Err(Stop::Failed(error)) => return Err(error),
-                    Err(_) => self.reconnect()?,
-                },
+                Notice::Refused { ordinal, reason } => {
+                    let outcome = self.refuse(ordinal, reason);
+                    self.go_on(outcome)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// Goes on after something was published, over another connection where that one is gone.
+    fn go_on(&mut self, outcome: Result<(), Stop>) -> Result<(), Error> {
+        match outcome {
+            Ok(()) => Ok(()),
+            Err(Stop::Failed(error)) => Err(error),
+            Err(Stop::Lost | Stop::Refused(_)) => self.reconnect(),
+        }
     }
 
     /// Connects again at once only if something is unconfirmed.
@@ -253,11 +258,8 @@ impl Worker {
     /// Publishes what the delivery had kept back.
     fn publish_due(&mut self) -> Result<(), Error> {
         while let Some(ordinal) = self.delivery.due() {
-            match self.publish(ordinal) {
-                Ok(()) => {}
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(_) => return self.reconnect(),
-            }
+            let outcome = self.publish(ordinal);
+            self.go_on(outcome)?;
         }
         Ok(())
     }

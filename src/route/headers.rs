@@ -89,10 +89,8 @@ impl Headers {
 /// Headers of one message: those of its route, and lines that the delivery puts before them. Its buffer is
 /// used for one message after the other.
 #[derive(Debug)]
-#[allow(dead_code, reason = "the delivery that stamps comes next")]
 pub(crate) struct Stamp(Headers);
 
-#[allow(dead_code, reason = "the delivery that stamps comes next")]
 impl Stamp {
     pub(crate) fn new() -> Self {
         Self(Headers(String::new()))
@@ -110,18 +108,6 @@ impl Stamp {
             self.0.0.push_str(&base.0);
         }
         &self.0
-    }
-
-    /// What [`Headers::wire_bytes`] of them would be.
-    pub(crate) fn wire_bytes(base: Option<&Headers>, lines: &[(&str, &str)]) -> usize {
-        let lines = lines
-            .iter()
-            .map(|(name, value)| name.len() + 1 + value.len());
-        let base = base.map(|base| base.0.len());
-        let (count, bytes) = lines
-            .chain(base)
-            .fold((0, 0), |(count, bytes), line| (count + 1, bytes + line));
-        FRAME_BYTES + bytes + LINE_END.len() * (count - 1)
     }
 }
 
@@ -218,7 +204,6 @@ mod tests {
             assert_eq!(stamped.to_string(), text);
             let (name, rest) = stamped.first_and_rest();
             assert_eq!(format!("{name}:{rest}"), text);
-            assert_eq!(stamped.wire_bytes(), Stamp::wire_bytes(base, lines));
             assert_eq!(
                 stamped.wire_bytes(),
                 "NATS/1.0\r\n\r\n\r\n".len() + text.len()

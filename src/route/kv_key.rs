@@ -5,13 +5,11 @@
 //! only if all fields in it are equal, each by itself. A field is compared by its text: the number 1 and the
 //! string "1" are one key, since a key property has one type, and a tap that changes it means the same row.
 
-use std::fmt::Write;
-
 use super::origin::filter;
-use super::subject::Subject;
+use super::subject::{Subject, push_byte};
 use super::template::{Part, Scope, Template, Value};
 use crate::error::{Error, Kind};
-use crate::settings::Settings;
+use crate::settings::{DEFAULT_API_PREFIX, Settings};
 use crate::singer::value::{fields, unescape};
 
 /// The header that makes a message a delete marker.
@@ -22,9 +20,6 @@ const DELETED_AT: &str = "_sdc_deleted_at";
 
 /// Keys that begin so are the clients' own.
 const RESERVED: &str = "_kv";
-
-/// The API prefix for which a bucket's subjects stand by themselves.
-const DEFAULT_API_PREFIX: &str = "$JS.API";
 
 /// Where the records of a run are put.
 #[derive(Debug)]
@@ -47,7 +42,8 @@ impl Bucket {
         let template = Template::parse(&settings.kv_key, &settings.queue_prefix)
             .map_err(|what| config("kv_key", &what))?;
         check_literals(&template).map_err(|what| config("kv_key", what))?;
-        // As other clients do: into another domain or account, the API's prefix leads the way.
+        // As other clients do: into another domain or account, the API's prefix leads the way. For the usual one
+        // a bucket's subjects stand by themselves.
         let way = match settings.jetstream_api_prefix.as_str() {
             DEFAULT_API_PREFIX => String::new(),
             prefix => format!("{prefix}."),
@@ -179,7 +175,7 @@ fn push_encoded(text: &str, key: &mut String) {
         if is_plain(byte) {
             key.push(char::from(byte));
         } else {
-            write!(key, "={byte:02X}").expect("a String takes everything");
+            push_byte(byte, key);
         }
     }
 }

@@ -154,7 +154,12 @@ fn mend_start(text: &mut String, invalid: SubjectInvalid) -> bool {
         SubjectInvalid::Reject => return false,
         SubjectInvalid::Replace if text.starts_with('$') => text.replace_range(..1, "_"),
         SubjectInvalid::Replace => text.insert(0, '_'),
-        SubjectInvalid::Encode => *text = encode_byte(text.as_bytes()[0]) + &text[1..],
+        SubjectInvalid::Encode => {
+            let rest = text.split_off(1);
+            let first = std::mem::take(text).as_bytes()[0];
+            push_byte(first, text);
+            text.push_str(&rest);
+        }
     }
     true
 }
@@ -205,7 +210,7 @@ fn push_token(token: &str, invalid: SubjectInvalid, text: &mut String) {
             for c in token.chars() {
                 match u8::try_from(c) {
                     Ok(byte) if is_space(byte) || matches!(c, '.' | '=') || is_wildcard => {
-                        text.push_str(&encode_byte(byte));
+                        push_byte(byte, text);
                     }
                     _ => text.push(c),
                 }
@@ -214,10 +219,9 @@ fn push_token(token: &str, invalid: SubjectInvalid, text: &mut String) {
     }
 }
 
-fn encode_byte(byte: u8) -> String {
-    let mut text = String::new();
+/// Adds the code of a byte that has no place in a token.
+pub(super) fn push_byte(byte: u8, text: &mut String) {
     write!(text, "={byte:02X}").expect("a String takes everything");
-    text
 }
 
 /// The value that a token encodes, for the test that says so.

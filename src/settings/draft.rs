@@ -11,7 +11,8 @@ use super::address::{ServerAddress, parse_servers};
 use super::kind::type_name;
 use super::login::LoginDraft;
 use super::{
-    DeliveryKind, Ingest, LogFormat, MessageId, OnInvalidRecord, Settings, SubjectInvalid, Tls,
+    DEFAULT_API_PREFIX, DeliveryKind, Ingest, LogFormat, MessageId, OnInvalidRecord, Settings,
+    SubjectInvalid, Tls,
 };
 use crate::secret::Secret;
 
@@ -173,7 +174,7 @@ impl Draft {
             jetstream_api_prefix: match (jetstream_api_prefix, jetstream_domain) {
                 (Some(prefix), _) => prefix,
                 (None, Some(domain)) => format!("$JS.{domain}.API"),
-                (None, None) => "$JS.API".to_owned(),
+                (None, None) => DEFAULT_API_PREFIX.to_owned(),
             },
             inbox_prefix: filled(inbox_prefix),
             kv_bucket,

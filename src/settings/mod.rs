@@ -27,6 +27,9 @@ mod object_schemas;
 mod setting;
 mod table;
 
+/// How the subjects of the JetStream API begin, where no domain and no other account's is meant.
+pub(crate) const DEFAULT_API_PREFIX: &str = "$JS.API";
+
 /// What to do with a value that is no legal subject token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SubjectInvalid {
@@ -131,7 +134,7 @@ pub struct Settings {
     pub(crate) jetstream_stream: Option<String>,
     /// The configuration that it is made with where it is missing.
     pub(crate) jetstream_create: Option<Map<String, Value>>,
-    /// `$JS.API` unless a domain or another prefix is set.
+    /// [`DEFAULT_API_PREFIX`] unless a domain or another prefix is set.
     pub(crate) jetstream_api_prefix: String,
     /// Where answers are awaited, without a dot at the end.
     pub(crate) inbox_prefix: String,
