@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::harness::{NatsServer, Subscriber, Target, arrived, record, schema, state};
+use crate::harness::{NatsServer, Subscriber, Target, arrived, numbered, record, schema, state};
 
 /// A user with a name and a password that a URL cannot hold as they are, and one that may not publish everywhere.
 const USERS: &str = r#"
@@ -14,11 +14,6 @@ authorization {
 }
 "#;
 const LOGIN: &str = r#""user":"us@er","pass":"p@ss/w:rd%""#;
-
-/// One record of `users` with its state.
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
-}
 
 #[test]
 fn wrong_credentials_fail_at_once_and_are_not_shown() {

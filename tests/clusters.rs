@@ -8,26 +8,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{
-    Cluster, JetStream, NatsServer, Numbered, PATIENCE, Pace, Running, Subscriber, Tally, Target,
-    heavy, record, schema, state, wait_until,
+    Cluster, JetStream, NatsServer, Numbered, PATIENCE, Pace, Subscriber, Tally, Target, heavy,
+    record, schema, state, wait_until,
 };
-
-/// Waits until so many messages are stored, while the run must go on.
-#[track_caller]
-fn wait_until_stored(run: &mut Running, jetstream: &mut JetStream, count: usize) {
-    wait_until(
-        &format!("{count} are stored"),
-        Duration::from_secs(100),
-        || {
-            assert!(
-                !run.has_ended(),
-                "it ended early:\n{}",
-                run.give_up().stderr
-            );
-            jetstream.count("S") >= count as u64
-        },
-    );
-}
 
 /// A run into a stream of three replicas that something happens to in the middle.
 #[track_caller]
@@ -47,20 +30,14 @@ fn disturbed(ingest: &str, message_id: &str, disturb: impl FnOnce(&Cluster)) {
         .deadline(Duration::from_secs(280))
         .generated(move |to| writing.write(to))
         .start();
-    wait_until_stored(&mut run, &mut jetstream, 10_000);
+    run.wait_until_stored(&mut jetstream, 10_000, 2 * PATIENCE);
     disturb(&cluster);
     pace.end();
     let outcome = run.wait();
     let records = pace.records();
-    outcome
-        .succeeds()
-        .prints_last(&Numbered::printed_state(records));
+    Numbered::is_confirmed(&outcome, records);
     let tally = Tally::of(&mut jetstream, "S");
-    match (ingest, message_id) {
-        (_, "none") => tally.holds_all(&outcome, records),
-        ("fast", _) => tally.holds_each_once(&outcome, records),
-        _ => tally.holds_each_once_in_any_order(&outcome, records),
-    }
+    tally.holds_after_refusals(&outcome, records, ingest, message_id);
 }
 
 /// The leader of the stream dies, and comes back when another one leads.

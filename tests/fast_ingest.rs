@@ -7,14 +7,9 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    JetStream, NatsServer, Numbered, PATIENCE, Tally, Target, heavy, record, schema, state,
-    wait_until,
+    JetStream, NatsServer, Numbered, PATIENCE, Tally, Target, heavy, numbered, record, schema,
+    state, wait_until,
 };
-
-/// One record of `users` with its state.
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
-}
 
 /// A server, and its JetStream with a stream `S` that captures `users` and the numbered streams.
 fn capturing(more: Value) -> (NatsServer, JetStream) {
@@ -192,9 +187,7 @@ fn two_programs_feed_one_stream_at_once() {
         });
         let outcomes = runs.map(|run| {
             let outcome = run.wait();
-            outcome
-                .succeeds()
-                .prints_last(&Numbered::printed_state(RECORDS));
+            Numbered::is_confirmed(&outcome, RECORDS);
             outcome
         });
         let mut tallies = [Tally::default(), Tally::default()];
@@ -264,9 +257,7 @@ fn several_workers_feed_several_streams_each_by_its_own_batch() {
             Numbered::write(0..RECORDS, to)
         })
         .run();
-    outcome
-        .succeeds()
-        .prints_last(&Numbered::printed_state(RECORDS));
+    Numbered::is_confirmed(&outcome, RECORDS);
     let mut tally = Tally::default();
     for stream in ["A", "B"] {
         jetstream.each(stream, |message| tally.take(&message));

@@ -5,13 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use crate::harness::{
-    NatsServer, PATIENCE, Proxy, Subscriber, Target, arrived, record, schema, state, wait_until,
+    NatsServer, PATIENCE, Proxy, Subscriber, Target, arrived, numbered, record, schema, state,
+    wait_until,
 };
-
-/// One record of `users` with its state.
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
-}
 
 /// A port that nothing listens on.
 fn dead_port() -> u16 {

@@ -8,16 +8,11 @@ use std::thread;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    JetStream, NatsServer, PATIENCE, Stored, Subscriber, Target, free_port, record, schema, state,
-    wait_until,
+    JetStream, NatsServer, PATIENCE, Stored, Subscriber, Target, free_port, numbered, record,
+    schema, state, wait_until,
 };
 
 const INGESTS: [&str; 2] = ["pipelined", "fast"];
-
-/// One record of `users` with its state.
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
-}
 
 /// A server, and its JetStream with a stream `S` that captures `users` and `orders`.
 fn capturing(more: Value) -> (NatsServer, JetStream) {

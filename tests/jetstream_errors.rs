@@ -5,14 +5,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    JetStream, NatsServer, Numbered, PATIENCE, Running, Subscriber, Tally, Target, heavy, record,
-    schema, state, wait_until,
+    JetStream, NatsServer, Numbered, PATIENCE, Subscriber, Tally, Target, heavy, numbered, record,
+    schema, state,
 };
-
-/// One record of `users` with its state.
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
-}
 
 /// A server, and its JetStream with a stream `S` that captures `users`.
 fn capturing(more: Value) -> (NatsServer, JetStream) {
@@ -30,19 +25,6 @@ fn with(mut more: Value) -> Value {
     more
 }
 
-/// Waits until so many messages are stored, while the run must go on.
-#[track_caller]
-fn wait_until_stored(run: &mut Running, jetstream: &mut JetStream, count: u64) {
-    wait_until(&format!("{count} are stored"), PATIENCE, || {
-        assert!(
-            !run.has_ended(),
-            "it ended early:\n{}",
-            run.give_up().stderr
-        );
-        jetstream.count("S") >= count
-    });
-}
-
 #[test]
 fn a_full_stream_slows_the_run_down_until_there_is_space() {
     for ingest in INGESTS {
@@ -53,7 +35,7 @@ fn a_full_stream_slows_the_run_down_until_there_is_space() {
             .spawn();
         run.send(schema("users", &[]) + &(1..=6).map(numbered).collect::<String>());
         run.wait_for_line(r#"{"id": 3}"#);
-        wait_until_stored(&mut run, &mut jetstream, 3);
+        run.wait_until_stored(&mut jetstream, 3, PATIENCE);
         jetstream.update("S", json!({"max_msgs": 5}));
         run.wait_for_line(r#"{"id": 5}"#);
         assert!(!run.stdout().contains(r#"{"id": 6}"#));
@@ -126,21 +108,15 @@ fn a_limit_that_is_reached_within_much_input_and_lifted_loses_nothing() {
         run.end_input();
         for limit in [25_000, 40_000, 1_000_000] {
             let full = jetstream.info("S")["config"]["max_msgs"].as_u64().unwrap();
-            wait_until_stored(&mut run, &mut jetstream, full);
+            run.wait_until_stored(&mut jetstream, full, PATIENCE);
             let printed = Numbered::printed(&run.stdout());
             assert!(printed <= usize::try_from(full).unwrap());
             jetstream.update("S", json!({"max_msgs": limit}));
         }
         let outcome = run.wait();
-        outcome
-            .succeeds()
-            .prints_last(&Numbered::printed_state(RECORDS));
+        Numbered::is_confirmed(&outcome, RECORDS);
         let tally = Tally::of(&mut jetstream, "S");
-        if message_id == "none" {
-            tally.holds_all(&outcome, RECORDS);
-        } else {
-            tally.holds_each_once_in_any_order(&outcome, RECORDS);
-        }
+        tally.holds_after_refusals(&outcome, RECORDS, ingest, message_id);
     }
 }
 
@@ -175,14 +151,12 @@ fn a_stream_that_is_purged_within_much_input_is_fed_on() {
             .spawn();
         run.send(Numbered::schemas());
         Numbered::send(&run, 0..RECORDS / 2);
-        wait_until_stored(&mut run, &mut jetstream, 5000);
+        run.wait_until_stored(&mut jetstream, 5000, PATIENCE);
         jetstream.purge("S");
         Numbered::send(&run, RECORDS / 2..RECORDS);
         run.end_input();
         let outcome = run.wait();
-        outcome
-            .succeeds()
-            .prints_last(&Numbered::printed_state(RECORDS));
+        Numbered::is_confirmed(&outcome, RECORDS);
         let state = jetstream.info("S")["state"].take();
         outcome.check(
             state["last_seq"] == RECORDS,
@@ -388,7 +362,7 @@ fn a_state_waits_for_the_dead_letter_before_it() {
         .spawn();
     run.send(second_too_large());
     run.wait_for_line(r#"{"id": 1}"#);
-    wait_until_stored(&mut run, &mut jetstream, 2);
+    run.wait_until_stored(&mut jetstream, 2, PATIENCE);
     assert_eq!(run.stdout(), "{\"id\": 1}\n");
     jetstream.update("DEAD", json!({"max_msgs": 10}));
     run.wait_for_line(r#"{"id": 3}"#);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::{
-    JetStream, NatsServer, Numbered, PATIENCE, Proxy, Random, Running, Tally, Target, heavy,
-    record, schema, seeds, state, wait_until,
+    JetStream, NatsServer, Numbered, PATIENCE, Proxy, Random, Tally, Target, heavy, record, schema,
+    seeds, state, wait_until,
 };
 
 /// What a run through killed servers is like.
@@ -38,23 +38,6 @@ fn target(server: &NatsServer, proxy: &Proxy, ingest: &str, message_id: &str) ->
         .setting("ingest", ingest)
         .setting("message_id", message_id)
         .deadline(Duration::from_mins(4))
-}
-
-/// Waits until so many messages are stored, while the run must go on.
-#[track_caller]
-fn wait_until_stored(run: &mut Running, jetstream: &mut JetStream, count: usize) {
-    wait_until(
-        &format!("{count} are stored"),
-        Duration::from_secs(100),
-        || {
-            assert!(
-                !run.has_ended(),
-                "it ended early:\n{}",
-                run.give_up().stderr
-            );
-            jetstream.count("S") >= count as u64
-        },
-    );
 }
 
 /// The records of every STATE that was printed are stored.
@@ -92,18 +75,16 @@ impl Run {
         moments.sort_unstable();
         let mut tally = Tally::default();
         for moment in moments {
-            wait_until_stored(&mut run, &mut jetstream, moment);
+            run.wait_until_stored(&mut jetstream, moment as u64, 2 * PATIENCE);
             server.kill();
             if random.once_in(2) {
                 // For a while its attempts fail at once, otherwise they only have to wait.
                 proxy.refuse();
                 let tried = proxy.accepted();
-                // Where everything is confirmed, it has no reason to connect.
-                if Numbered::printed(&run.stdout()) < most {
-                    wait_until("it has tried to connect again", PATIENCE, || {
-                        proxy.accepted() > tried
-                    });
-                }
+                // Where everything is confirmed, it has no reason to connect; it may be about to say so.
+                wait_until("it has tried to connect again", PATIENCE, || {
+                    proxy.accepted() > tried || Numbered::printed(&run.stdout()) >= most
+                });
             }
             proxy.hold();
             proxy.cut();
@@ -115,15 +96,9 @@ impl Run {
         Numbered::send(&run, most..self.records);
         run.end_input();
         let outcome = run.wait();
-        outcome
-            .succeeds()
-            .prints_last(&Numbered::printed_state(self.records));
+        Numbered::is_confirmed(&outcome, self.records);
         tally.read(&mut jetstream, "S");
-        if self.message_id == "none" {
-            tally.holds_all(&outcome, self.records);
-        } else {
-            tally.holds_each_once(&outcome, self.records);
-        }
+        tally.holds_after_breaks(&outcome, self.records, self.message_id);
     }
 }
 
@@ -210,16 +185,14 @@ fn program_killed(ingest: &'static str) {
         let begin = usize::try_from(jetstream.count("S")).unwrap();
         let mut run = start();
         let moment = begin + random.within(0..RECORDS / 5);
-        wait_until_stored(&mut run, &mut jetstream, moment);
+        run.wait_until_stored(&mut jetstream, moment as u64, 2 * PATIENCE);
         let killed = run.give_up();
         let stdout = killed.stdout_text();
         let tally = Tally::of(&mut jetstream, "S");
         states_are_receipts(stdout, &tally);
     }
     let outcome = start().wait();
-    outcome
-        .succeeds()
-        .prints_last(&Numbered::printed_state(RECORDS));
+    Numbered::is_confirmed(&outcome, RECORDS);
     Tally::of(&mut jetstream, "S").holds_each_once(&outcome, RECORDS);
 }
 
@@ -251,7 +224,7 @@ fn cut(ingest: &'static str, message_id: &'static str) {
     let mut moments: Vec<usize> = (0..8).map(|_| random.within(0..RECORDS * 9 / 10)).collect();
     moments.sort_unstable();
     for moment in moments {
-        wait_until_stored(&mut run, &mut jetstream, moment);
+        run.wait_until_stored(&mut jetstream, moment as u64, 2 * PATIENCE);
         if random.once_in(2) {
             // What is stored from here on is acknowledged in vain.
             proxy.hold();
@@ -263,15 +236,9 @@ fn cut(ingest: &'static str, message_id: &'static str) {
     Numbered::send(&run, RECORDS * 9 / 10..RECORDS);
     run.end_input();
     let outcome = run.wait();
-    outcome
-        .succeeds()
-        .prints_last(&Numbered::printed_state(RECORDS));
+    Numbered::is_confirmed(&outcome, RECORDS);
     let tally = Tally::of(&mut jetstream, "S");
-    if message_id == "none" {
-        tally.holds_all(&outcome, RECORDS);
-    } else {
-        tally.holds_each_once(&outcome, RECORDS);
-    }
+    tally.holds_after_breaks(&outcome, RECORDS, message_id);
     outcome.check(proxy.accepted() > 4, "it has connected again and again");
 }
 

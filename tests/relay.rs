@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Authority, NatsServer, PATIENCE, Proxy, Subscriber, Target, record, schema, send_signal, state,
+    Authority, NatsServer, PATIENCE, Proxy, Subscriber, Target, numbered, schema, send_signal,
     wait_until,
 };
 
@@ -19,10 +19,6 @@ const MONITORED: &str = "http: \"127.0.0.1:-1\"\n";
 /// A SCHEMA, a record and its STATE.
 fn one() -> String {
     schema("users", &[]) + &numbered(1)
-}
-
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
 }
 
 /// The ports of this machine that a process listens on.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Authority, NatsServer, Outcome, PATIENCE, Subscriber, Target, arrived, free_port, record,
-    schema, state, wait_until,
+    Authority, NatsServer, Outcome, PATIENCE, Subscriber, Target, arrived, free_port, numbered,
+    schema, wait_until,
 };
 
 const MONITORED: &str = "http: \"127.0.0.1:-1\"\n";
@@ -21,10 +21,6 @@ const MONITORED: &str = "http: \"127.0.0.1:-1\"\n";
 /// A SCHEMA, a record and its STATE.
 fn one() -> String {
     schema("users", &[]) + &numbered(1)
-}
-
-fn numbered(id: u32) -> String {
-    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
 }
 
 fn tls_url(server: &NatsServer) -> String {

@@ -142,19 +142,14 @@ fn nothing_is_lost_when_the_server_is_killed_four_times() {
     let mut moments: Vec<usize> = (0..4).map(|_| random.within(0..most)).collect();
     moments.sort_unstable();
     for moment in moments {
-        wait_until(&format!("{moment} are stored"), PATIENCE, || {
-            assert!(!run.has_ended(), "it ended:\n{}", run.give_up().stderr);
-            jetstream.count("S") >= moment as u64
-        });
+        run.wait_until_stored(&mut jetstream, moment as u64, PATIENCE);
         server.kill();
         server.start_again();
     }
     Numbered::send(&run, most..RECORDS);
     run.end_input();
     let outcome = run.wait();
-    outcome
-        .succeeds()
-        .prints_last(&Numbered::printed_state(RECORDS));
+    Numbered::is_confirmed(&outcome, RECORDS);
     let tally = Tally::of(&mut jetstream, "S");
     outcome.check(
         tally.missing(RECORDS).is_none() && tally.total() == RECORDS,

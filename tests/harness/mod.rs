@@ -127,6 +127,11 @@ pub fn record(stream: &str, record: &str) -> String {
     format!(r#"{{"type":"RECORD","stream":{stream},"record":{record}}}"#) + "\n"
 }
 
+/// One record of `users` with its state.
+pub fn numbered(id: u32) -> String {
+    record("users", &format!(r#"{{"id":{id}}}"#)) + &state(&format!(r#"{{"id":{id}}}"#))
+}
+
 /// A STATE line with this text as the value.
 pub fn state(value: &str) -> String {
     format!(r#"{{"type":"STATE","value":{value}}}"#) + "\n"

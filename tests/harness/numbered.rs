@@ -55,6 +55,14 @@ impl Numbered {
         format!(r#"{{"n": {records}}}"#)
     }
 
+    /// The run has ended well, and has said so of all its records.
+    #[track_caller]
+    pub fn is_confirmed(outcome: &Outcome, records: usize) {
+        outcome
+            .succeeds()
+            .prints_last(&Self::printed_state(records));
+    }
+
     /// The records of this range, and a STATE behind the last.
     pub fn write(numbers: Range<usize>, to: &mut dyn Write) -> std::io::Result<()> {
         const BLOCK: usize = 500;
@@ -218,6 +226,33 @@ impl Tally {
         }
     }
 
+    /// What is promised where servers and connections broke: with ids nothing is there twice.
+    #[track_caller]
+    pub fn holds_after_breaks(&self, outcome: &Outcome, records: usize, message_id: &str) {
+        if message_id == "none" {
+            self.holds_all(outcome, records);
+        } else {
+            self.holds_each_once(outcome, records);
+        }
+    }
+
+    /// What is promised where messages were refused for a moment: pipelined with ids does not keep the order.
+    #[track_caller]
+    pub fn holds_after_refusals(
+        &self,
+        outcome: &Outcome,
+        records: usize,
+        ingest: &str,
+        message_id: &str,
+    ) {
+        match (ingest, message_id) {
+            ("pipelined", "run" | "content") => {
+                self.holds_each_once_in_any_order(outcome, records);
+            }
+            _ => self.holds_after_breaks(outcome, records, message_id),
+        }
+    }
+
     /// Every record is stored once, in order.
     #[track_caller]
     pub fn holds_each_once(&self, outcome: &Outcome, records: usize) {
@@ -228,7 +263,7 @@ impl Tally {
     /// Every record is stored once. What a stream refused for a moment comes behind what followed it where
     /// messages are pipelined and have ids: sent again, those that followed are dropped.
     #[track_caller]
-    pub fn holds_each_once_in_any_order(&self, outcome: &Outcome, records: usize) {
+    fn holds_each_once_in_any_order(&self, outcome: &Outcome, records: usize) {
         outcome.check(
             self.total() == records,
             &format!("{records} messages are stored, but {} are", self.total()),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::{Outcome, TempDir, send_signal};
+use super::{JetStream, Outcome, TempDir, send_signal, wait_until};
 
 type Generator = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + Send>;
 
@@ -94,6 +94,19 @@ impl Running {
             report,
             peak_memory_kib: 0,
         }
+    }
+
+    /// Waits until the stream `S` holds so many messages, while the run must go on.
+    #[track_caller]
+    pub fn wait_until_stored(&mut self, jetstream: &mut JetStream, count: u64, patience: Duration) {
+        wait_until(&format!("{count} are stored"), patience, || {
+            assert!(
+                !self.has_ended(),
+                "it ended early:\n{}",
+                self.give_up().stderr
+            );
+            jetstream.count("S") >= count
+        });
     }
 
     pub fn pid(&self) -> u32 {
