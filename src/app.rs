@@ -19,6 +19,7 @@ use crate::error::{Error, Kind};
 use crate::logging;
 use crate::pipeline::{Run, start_reader};
 use crate::progress;
+use crate::registry;
 use crate::route::Routes;
 use crate::settings::environment::auto_log_format;
 use crate::settings::load::{Loaded, Note, load, read_files};
@@ -124,6 +125,8 @@ fn dry_run(settings: Settings, input: Option<File>) -> Result<(), Error> {
         settings: Settings {
             // So that messages are printed in input order.
             workers: 1,
+            // No registry is asked either.
+            registry: None,
             // There is no server to wait for, and a reader may take its time.
             confirm_timeout: DRY_PATIENCE,
             ..settings
@@ -145,12 +148,20 @@ fn run_on(run: Run, input: Option<File>) -> Result<(), Error> {
     flow.run(&source).map(drop)
 }
 
-/// Compiles the templates, looks at the server and prints what it sees. Nothing is published.
+/// Compiles the templates, looks at the server and at the registry, and prints what it sees. Nothing is published and
+/// nothing registered.
 fn check(settings: &Settings) -> Result<(), Error> {
     let origins = Routes::compile(settings)?.known_origins();
-    inspect(settings, &origins, &mut |name, text| {
-        print(&format!("{name:<12} {text}\n"))
-    })
+    let mut tell = |name: &str, text: &str| print(&format!("{name:<12} {text}\n"));
+    inspect(settings, &origins, &mut tell)?;
+    let Some(registry) = &settings.registry else {
+        return Ok(());
+    };
+    let names = settings.subjects.iter().map(|(pattern, _)| &**pattern);
+    let streams: Vec<&str> = names
+        .filter(|pattern| !pattern.contains(['*', '?']))
+        .collect();
+    registry::inspect(registry, settings.payload_format, &streams, &mut tell)
 }
 
 fn print(text: &str) -> Result<(), Error> {

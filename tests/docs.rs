@@ -216,7 +216,7 @@ fn the_modules_stand_in_the_order_of_their_layers() {
 fn only_one_file_names_each_client_library() {
     for (library, home) in [
         ("nats", "src/broker/client.rs"),
-        ("ureq", "src/registry/apicurio.rs"),
+        ("ureq", "src/registry/http.rs"),
     ] {
         for path in rust_files("src") {
             let text = fs::read_to_string(&path).unwrap();

@@ -9,9 +9,10 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::invalid::Invalid;
 use super::parse::parse_block;
-use super::part::{Builder, Part, Slot};
+use super::part::{Builder, Part};
 use super::place::{Lines, Place};
-use super::streams::{Stream, Streams};
+use super::schemas::Schemas;
+use super::streams::Streams;
 use super::wait::Clocks;
 use super::worker::{Event, Worker};
 use super::{Counts, Input, Run};
@@ -23,7 +24,7 @@ use crate::route::Routes;
 use crate::singer::batch::Batch;
 use crate::singer::message::Message;
 use crate::singer::state::is_empty_state;
-use crate::singer::stream::{Change, Schema};
+use crate::singer::stream::Schema;
 use crate::state_out::StateOut;
 
 /// Parts that may wait for a worker. With few, threads that share a core wake each other for every block
@@ -35,7 +36,8 @@ const EVENTS: usize = 64;
 /// A run under way.
 pub(crate) struct Flow {
     pub(super) run: Run,
-    routes: Routes,
+    pub(super) routes: Routes,
+    pub(super) schemas: Schemas,
     pub(super) streams: Streams,
     pub(super) counts: Counts,
     /// What is done about records that cannot be published as they are.
@@ -71,6 +73,7 @@ impl Flow {
         let (alive, run_end) = crossbeam_channel::bounded(0);
         let (event_sender, events) = crossbeam_channel::bounded(EVENTS);
         Ok(Self {
+            schemas: Schemas::new(&run.settings)?,
             streams: Streams::default(),
             counts: Counts::default(),
             invalid: Arc::new(Invalid::new(&routes, run.settings.on_invalid_record)),
@@ -184,13 +187,7 @@ impl Flow {
             Message::State { value } => {
                 self.counts.states += 1;
                 if !is_empty_state(value) {
-                    let workers = &self.lanes;
-                    let open = |worker: usize| {
-                        workers
-                            .get(worker)
-                            .map_or(0, |lane| lane.builder.messages())
-                    };
-                    self.checkpoints.push(value, open);
+                    self.take_state(value);
                 }
                 Ok(())
             }
@@ -200,9 +197,9 @@ impl Flow {
                 key_properties,
             } => {
                 self.counts.schemas += 1;
-                let schema = Schema::parse(schema, *key_properties)
+                let parsed = Schema::parse(schema, *key_properties)
                     .map_err(|error| error.stream(&**stream))?;
-                self.take_schema(stream, schema)
+                self.take_schema(stream, schema, parsed, lines)
             }
             Message::ActivateVersion { stream, version } => {
                 self.counts.activate_versions += 1;
@@ -218,6 +215,7 @@ impl Flow {
                 let batch = Batch::parse(encoding, manifest, root)
                     .map_err(|error| error.stream(&**stream))?;
                 let place = self.place(stream)?;
+                self.await_schema(place, lines)?;
                 // The rows come behind what this block has brought before them.
                 self.hand_out(lines)?;
                 self.take_batch(place, &batch)
@@ -234,38 +232,7 @@ impl Flow {
         })
     }
 
-    fn take_schema(&mut self, name: &str, schema: Schema) -> Result<(), Error> {
-        let keys = schema.key_properties();
-        if let Some(place) = self.streams.place(name) {
-            let known = self.streams.at(place);
-            let change = match known.schema.change_to(&schema) {
-                Change::None => return Ok(()),
-                Change::Schema => "Schema has",
-                Change::KeyProperties => "Key properties have",
-            };
-            log::info!("{change} changed for stream '{name}'.");
-            known.route = self.routes.compile_stream(name, keys);
-            known.schema = schema;
-            known.slot = Slot::default();
-            return Ok(());
-        }
-        if self.lanes.is_empty() {
-            self.start_workers()?;
-        }
-        self.streams.add(Stream {
-            name: name.into(),
-            route: self.routes.compile_stream(name, keys),
-            schema,
-            worker: self.streams.len() % self.lanes.len(),
-            slot: Slot::default(),
-            records: 0,
-            records_told: 0,
-            next: 0,
-        });
-        Ok(())
-    }
-
-    fn start_workers(&mut self) -> Result<(), Error> {
+    pub(super) fn start_workers(&mut self) -> Result<(), Error> {
         for index in 0..self.run.settings.workers {
             let (inbox, parts) = crossbeam_channel::bounded(INBOX_PARTS);
             let delivery = (self.run.deliveries)(index);

@@ -37,7 +37,7 @@ pub(super) struct Bad<'a> {
     /// Of the route that it has, or would have.
     pub(super) origin: &'a Arc<Origin>,
     pub(super) place: Place,
-    /// Of its payload.
+    /// As it was received.
     pub(super) bytes: usize,
     pub(super) error: Error,
 }
@@ -91,16 +91,17 @@ impl Invalid {
     }
 
     /// The same, once, for a record that was handed out and is refused by the server. What is published in its
-    /// place is no longer counted as published.
+    /// place is no longer counted as published, and neither is its payload.
     pub(super) fn judge_refused(
         &self,
         bad: &Bad<'_>,
+        payload_bytes: usize,
         limits: Limits,
     ) -> Result<Option<DeadLetter>, Error> {
         let letter = self.judge(bad, || Ok(limits))?;
         self.refused.fetch_add(1, Ordering::Relaxed);
         self.refused_bytes
-            .fetch_add(bad.bytes as u64, Ordering::Relaxed);
+            .fetch_add(payload_bytes as u64, Ordering::Relaxed);
         Ok(letter)
     }
 

@@ -28,6 +28,7 @@ mod part;
 mod place;
 mod records;
 mod rows;
+mod schemas;
 mod streams;
 mod wait;
 mod worker;

@@ -1,9 +1,11 @@
 //! A [`Part`]: some records of one block that go to one worker. Payloads are slices of the block, which
-//! stays alive until they are confirmed.
+//! stays alive until they are confirmed, or were made of its records and lie beside it.
 
 use std::sync::Arc;
 
 use super::place::{Lines, Place};
+use crate::encode::payload::Encoding;
+use crate::error::Error;
 use crate::route::Route;
 
 /// Records for one worker, in input order, with their routes.
@@ -13,24 +15,66 @@ pub(super) struct Part {
     /// The routes of the records, each once where records share it.
     routes: Vec<Arc<Route>>,
     items: Vec<Item>,
+    encoded: Vec<u8>,
     payload_bytes: usize,
 }
 
-/// One record: where it lies in the block, and how much of it is the payload. Blocks are shorter than 4 GiB.
+/// One record: where it lies in the block, and what of it is published. Blocks are shorter than 4 GiB.
 #[derive(Clone, Copy, Debug)]
 struct Item {
     start: u32,
-    /// 0 for a message without payload: a delete marker, or a dead letter that has no room for its record.
     length: u32,
     route: u32,
+    payload: Payload,
+}
+
+/// What of a record is published.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Payload {
+    /// The record as it was received.
+    Record,
+    /// Nothing: a delete marker, or a dead letter that has no room for its record.
+    Empty,
+    /// What [`Builder::encode`] has made of it.
+    Encoded(Encoded),
+}
+
+/// Where an encoded payload lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Encoded {
+    start: u32,
+    length: u32,
+}
+
+impl Payload {
+    /// Its size, the record being this.
+    pub(super) fn bytes(self, record: &str) -> usize {
+        match self {
+            Self::Record => record.len(),
+            Self::Empty => 0,
+            Self::Encoded(encoded) => encoded.length as usize,
+        }
+    }
 }
 
 impl Part {
-    /// A record's route and payload; records count from 0.
-    pub(super) fn record(&self, index: usize) -> (&Arc<Route>, &[u8]) {
+    /// A message's route and payload; they count from 0.
+    pub(super) fn message(&self, index: usize) -> (&Arc<Route>, &[u8]) {
         let item = &self.items[index];
-        let payload = &self.lines.block.bytes()[item.start as usize..][..item.length as usize];
+        let payload = match item.payload {
+            Payload::Record => self.record(index),
+            Payload::Empty => b"",
+            Payload::Encoded(Encoded { start, length }) => {
+                &self.encoded[start as usize..][..length as usize]
+            }
+        };
         (&self.routes[item.route as usize], payload)
+    }
+
+    /// The record as it was received.
+    pub(super) fn record(&self, index: usize) -> &[u8] {
+        let item = &self.items[index];
+        &self.lines.block.bytes()[item.start as usize..][..item.length as usize]
     }
 
     /// Where that record stands in the input. It costs a look at the block.
@@ -52,6 +96,7 @@ impl Part {
 pub(super) struct Builder {
     routes: Vec<Arc<Route>>,
     items: Vec<Item>,
+    encoded: Vec<u8>,
     payload_bytes: usize,
     /// Tells the parts apart, for [`Slot`].
     serial: u64,
@@ -69,6 +114,7 @@ impl Builder {
         Self {
             routes: Vec::new(),
             items: Vec::new(),
+            encoded: Vec::new(),
             payload_bytes: 0,
             serial: 1,
         }
@@ -82,11 +128,29 @@ impl Builder {
         self.items.len()
     }
 
+    /// Makes a payload of a record, for the message that is pushed next.
+    pub(super) fn encode(&mut self, record: &str, encoding: &Encoding) -> Result<Payload, Error> {
+        let start = self.encoded.len();
+        encoding.encode(record, &mut self.encoded)?;
+        Ok(Payload::Encoded(Encoded {
+            start: narrow(start),
+            length: narrow(self.encoded.len() - start),
+        }))
+    }
+
+    /// A payload that was made is not pushed after all.
+    pub(super) fn take_back(&mut self, payload: Payload) {
+        if let Payload::Encoded(Encoded { start, .. }) = payload {
+            self.encoded.truncate(start as usize);
+        }
+    }
+
     /// Adds a record with a route that the stream's records share; `slot` is the stream's.
     pub(super) fn push_shared(
         &mut self,
         lines: &Lines,
-        payload: &str,
+        record: &str,
+        payload: Payload,
         route: &Arc<Route>,
         slot: &mut Slot,
     ) {
@@ -96,16 +160,21 @@ impl Builder {
                 index: self.add_route(Arc::clone(route)),
             };
         }
-        self.push(lines, payload, slot.index);
+        self.push(lines, record, payload, slot.index);
     }
 
-    /// Adds a record with a route of its own. A payload that is empty is a slice of the block all the same:
-    /// it tells where the record is.
-    pub(super) fn push_own(&mut self, lines: &Lines, payload: &str, route: Arc<Route>) {
+    /// Adds a record with a route of its own.
+    pub(super) fn push_own(
+        &mut self,
+        lines: &Lines,
+        record: &str,
+        payload: Payload,
+        route: Arc<Route>,
+    ) {
         // It is kept as long as the payload.
         self.payload_bytes += route.own_bytes();
         let index = self.add_route(route);
-        self.push(lines, payload, index);
+        self.push(lines, record, payload, index);
     }
 
     fn add_route(&mut self, route: Arc<Route>) -> u32 {
@@ -113,12 +182,13 @@ impl Builder {
         narrow(self.routes.len() - 1)
     }
 
-    fn push(&mut self, lines: &Lines, payload: &str, route: u32) {
-        self.payload_bytes += payload.len();
+    fn push(&mut self, lines: &Lines, record: &str, payload: Payload, route: u32) {
+        self.payload_bytes += payload.bytes(record);
         self.items.push(Item {
-            start: narrow(lines.start_of(payload)),
-            length: narrow(payload.len()),
+            start: narrow(lines.start_of(record)),
+            length: narrow(record.len()),
             route,
+            payload,
         });
     }
 
@@ -129,11 +199,12 @@ impl Builder {
             lines: lines.clone(),
             routes: std::mem::take(&mut self.routes),
             items: std::mem::take(&mut self.items),
+            encoded: std::mem::take(&mut self.encoded),
             payload_bytes: std::mem::take(&mut self.payload_bytes),
         }
     }
 }
 
 fn narrow(number: usize) -> u32 {
-    u32::try_from(number).expect("a block is bounded by the longest line, far below 4 GiB")
+    u32::try_from(number).expect("a block, and what is made of it, are far below 4 GiB")
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::flow::{Flow, logger};
 use super::invalid::Bad;
+use super::part::Payload;
 use super::place::Lines;
 use crate::broker::Limits;
 use crate::error::{Error, Kind, shorten};
@@ -24,17 +25,35 @@ impl Flow {
             return Ok(());
         }
         check_record(record).map_err(|error| error.stream(name))?;
-        match self.streams.at(place).schema.look_at_keys(record, shape) {
+        if self.streams.at(place).waiting.is_some() {
+            self.hold(place, record, shape, lines);
+            return Ok(());
+        }
+        self.take_record_of(place, record, shape, lines)
+    }
+
+    /// Takes a record of the stream at this place, whose schema is registered.
+    pub(super) fn take_record_of(
+        &mut self,
+        place: usize,
+        record: &str,
+        shape: Shape,
+        lines: &Lines,
+    ) -> Result<(), Error> {
+        let stream = self.streams.at(place);
+        match stream.schema.look_at_keys(record, shape) {
             Keys::Known => {}
             Keys::Missing(key) => {
                 let what = "Record is missing one or more key_properties";
-                let error = Error::new(Kind::Input, what).stream(name).field(key);
+                let error = Error::new(Kind::Input, what)
+                    .stream(&*stream.name)
+                    .field(key);
                 return self.take_invalid(place, record, lines, error);
             }
             Keys::Undeclared(fields) => {
                 for field in fields {
                     let field = shorten(&field);
-                    log::warn!(target: &logger(name), "No schema for record field '{field}'");
+                    log::warn!(target: &logger(&stream.name), "No schema for record field '{field}'");
                 }
             }
         }
@@ -56,10 +75,19 @@ impl Flow {
             return Err(Error::new(Kind::Refused, what).stream(&*stream.name));
         }
         let payload = match route {
-            Routed::Deletion(_) => &record[..0],
-            Routed::Shared(_) | Routed::Own(_) => record,
+            Routed::Deletion(_) => Payload::Empty,
+            _ if stream.encoding.is_verbatim() => Payload::Record,
+            _ => match builder.encode(record, &stream.encoding) {
+                Ok(payload) => payload,
+                Err(error) => {
+                    let error = error.stream(&*stream.name);
+                    drop(route);
+                    return self.take_invalid(place, record, lines, error);
+                }
+            },
         };
-        let bytes = route.message_bytes(payload.len());
+        let payload_bytes = payload.bytes(record);
+        let bytes = route.message_bytes(payload_bytes);
         if bytes > limits.max_payload_bytes {
             let what = format!(
                 "a record makes a message of {bytes} bytes, and the server takes {} (max_payload)",
@@ -67,18 +95,21 @@ impl Flow {
             );
             let error = Error::new(Kind::Refused, what).stream(&*stream.name);
             drop(route);
+            builder.take_back(payload);
             return self.take_invalid(place, record, lines, error);
         }
         match route {
-            Routed::Shared(route) => builder.push_shared(lines, payload, route, &mut stream.slot),
+            Routed::Shared(route) => {
+                builder.push_shared(lines, record, payload, route, &mut stream.slot);
+            }
             Routed::Own(route) | Routed::Deletion(route) => {
-                builder.push_own(lines, payload, route);
+                builder.push_own(lines, record, payload, route);
             }
         }
         stream.records += 1;
         self.messages += 1;
         self.counts.published += 1;
-        self.counts.published_bytes += payload.len() as u64;
+        self.counts.published_bytes += payload_bytes as u64;
         Ok(())
     }
 
@@ -99,14 +130,14 @@ impl Flow {
         };
         if let Some(letter) = invalid.judge(&bad, || self.first_limits())? {
             let payload = if letter.has_record {
-                record
+                Payload::Record
             } else {
-                &record[..0]
+                Payload::Empty
             };
             // By its stream's worker: a STATE is told by what every worker has confirmed.
             let worker = self.streams.at(place).worker;
             let builder = &mut self.lanes[worker].builder;
-            builder.push_own(lines, payload, letter.route);
+            builder.push_own(lines, record, payload, letter.route);
             self.messages += 1;
         }
         Ok(())

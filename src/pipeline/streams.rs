@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 
 use super::part::Slot;
+use super::schemas::Waiting;
+use crate::encode::payload::Encoding;
 use crate::route::StreamRoute;
 use crate::singer::stream::Schema;
 
@@ -11,6 +13,9 @@ pub(super) struct Stream {
     pub(super) name: Box<str>,
     pub(super) schema: Schema,
     pub(super) route: StreamRoute,
+    pub(super) encoding: Encoding,
+    /// The schema is being registered: records wait until it is.
+    pub(super) waiting: Option<Waiting>,
     /// All records of a stream go to one worker: that keeps their order.
     pub(super) worker: usize,
     pub(super) slot: Slot,

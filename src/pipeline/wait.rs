@@ -82,6 +82,7 @@ impl Flow {
     pub(super) fn next_input(&mut self, source: &Receiver<Input>) -> Result<Option<Input>, Error> {
         loop {
             self.take_events()?;
+            self.take_registered()?;
             if let Some(stop) = &mut self.clocks.stop {
                 let queued = stop.queued.get_or_insert(source.len());
                 let signal = stop.signal;
@@ -137,20 +138,32 @@ impl Flow {
             if let Some(limits) = self.limits {
                 return Ok(limits);
             }
-            if let Some(stop) = self.clocks.stop {
-                // Nothing was published, so nothing is lost.
-                return Err(signal_error(stop.signal));
-            }
-            self.wait(&For::Events)?;
+            self.wait_for_events()?;
         }
     }
 
-    /// Waits until everything that was handed out is confirmed, or nothing more will be.
+    /// Waits until something has happened that may be what the message at work needs. A signal ends it: that message is
+    /// not published, nor is what comes behind it.
+    pub(super) fn wait_for_events(&mut self) -> Result<(), Error> {
+        if let Some(stop) = self.clocks.stop {
+            return Err(signal_error(stop.signal));
+        }
+        self.wait(&For::Events).map(drop)
+    }
+
+    /// Waits until every schema is registered and everything that was handed out is confirmed, or nothing more
+    /// will be. A schema that fails is an error once the rest is confirmed.
     pub(super) fn confirm_all(&mut self) -> Result<(), Error> {
-        while !self.is_broken && self.checkpoints.unsettled().next().is_some() {
+        let mut outcome = Ok(());
+        while !self.is_broken {
+            let registered = self.take_registered();
+            outcome = outcome.and(registered);
+            if self.schemas.is_settled() && self.checkpoints.unsettled().next().is_none() {
+                break;
+            }
             self.wait(&For::Events)?;
         }
-        Ok(())
+        outcome
     }
 
     /// Writes the newest state that is due, however short the time since the last one, and however late a
@@ -196,6 +209,7 @@ impl Flow {
         let events = select.recv(&self.events);
         let signals = select.recv(&self.run.signals);
         let written = select.recv(self.state_out.written());
+        let registered = select.recv(self.schemas.outcomes());
         match wanted {
             For::Events => {}
             For::Input(source) => drop(select.recv(source)),
@@ -208,6 +222,7 @@ impl Flow {
             Ok(index) if index == events => self.take_events()?,
             Ok(index) if index == signals => self.take_signal(),
             Ok(index) if index == written => self.state_out.take_result()?,
+            Ok(index) if index == registered => self.schemas.receive(),
             Ok(_) => {
                 self.look_at_clock()?;
                 return Ok(true);

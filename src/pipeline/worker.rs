@@ -274,7 +274,7 @@ impl Worker {
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
-        let (mut route, mut payload) = part.record(place);
+        let (mut route, mut payload) = part.message(place);
         if !self.refused.is_empty() {
             match self.refused.get(&ordinal) {
                 None => {}
@@ -284,7 +284,11 @@ impl Worker {
                 }
                 Some(Some(letter)) => {
                     route = &letter.route;
-                    payload = if letter.has_record { payload } else { b"" };
+                    payload = if letter.has_record {
+                        part.record(place)
+                    } else {
+                        b""
+                    };
                 }
             }
         }
@@ -310,19 +314,19 @@ impl Worker {
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
-        let (mut route, payload) = part.record(place);
+        let (mut route, payload) = part.message(place);
         if let Some(Some(letter)) = self.refused.get(&ordinal) {
             route = &letter.route;
         }
         let bad = Bad {
             origin: &route.origin,
             place: part.place(place),
-            bytes: payload.len(),
+            bytes: part.record(place).len(),
             error: Error::new(Kind::Refused, reason)
                 .line(part.place(place).line)
                 .stream(&*route.origin.stream),
         };
-        match self.invalid.judge_refused(&bad, self.limits) {
+        match self.invalid.judge_refused(&bad, payload.len(), self.limits) {
             Ok(letter) => {
                 self.refused.insert(ordinal, letter);
                 self.publish(ordinal)

@@ -17,8 +17,8 @@ const FRAME_BYTES: usize = "NATS/1.0\r\n".len() + "\r\n\r\n".len();
 impl Headers {
     /// Renders a record's headers: the given ones, and then those of the templates, in their order. A header
     /// whose value is empty is left out; `None` if that leaves none. Fails with [`Kind::Input`].
-    pub(super) fn render(
-        given: &[(&str, &str)],
+    pub(super) fn render<'a>(
+        given: impl Iterator<Item = (&'static str, &'a str)>,
         templates: &[(String, Template)],
         scope: &Scope<'_>,
     ) -> Result<Option<Self>, Error> {

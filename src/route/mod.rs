@@ -128,6 +128,16 @@ impl Routes {
 
     /// The route of a stream's records, its key properties being these.
     pub(crate) fn compile_stream(&self, stream: &str, key_properties: &[String]) -> StreamRoute {
+        self.compile_stream_with(stream, key_properties, &[])
+    }
+
+    /// The same, every message having these headers before its own.
+    pub(crate) fn compile_stream_with(
+        &self,
+        stream: &str,
+        key_properties: &[String],
+        given: &[(&'static str, String)],
+    ) -> StreamRoute {
         let address = match &self.addresses {
             Addresses::Subjects { templates, invalid } => {
                 let template = templates
@@ -150,6 +160,7 @@ impl Routes {
             }),
             key_properties: key_properties.to_vec(),
             address,
+            given: given.to_vec(),
             headers,
             constant: None,
             is_useless: needs_key && key_properties.is_empty(),
@@ -205,6 +216,8 @@ pub(crate) struct StreamRoute {
     origin: Arc<Origin>,
     key_properties: Vec<String>,
     address: Address,
+    /// Headers of every message, before those of the templates.
+    given: Vec<(&'static str, String)>,
     headers: Arc<Vec<(String, Template)>>,
     /// What every record gets where no template asks for a field. An error is the stream's first record's:
     /// a stream without records need not be addressable.
@@ -256,14 +269,11 @@ impl StreamRoute {
             Address::Subject(template, invalid) => Subject::render(template, &scope, *invalid)?,
             Address::Key(bucket) => bucket.render(&scope)?,
         };
-        let mark: &[_] = if is_deletion {
-            &[kv_key::DELETION]
-        } else {
-            &[]
-        };
+        let mark = is_deletion.then_some(kv_key::DELETION);
+        let given = self.given.iter().map(|(name, value)| (*name, &**value));
         Ok(Route {
             subject,
-            headers: Headers::render(mark, &self.headers, &scope)?,
+            headers: Headers::render(mark.into_iter().chain(given), &self.headers, &scope)?,
             origin: Arc::clone(&self.origin),
         })
     }

@@ -224,7 +224,8 @@ pub(crate) fn render_help() -> String {
                 Some(file_key) => format!(", or {file_key}"),
                 None => String::new(),
             };
-            let _ = writeln!(text, "  {}{or_file} ({limits}{default})", setting.key);
+            let heading = format!("{}{or_file} ({limits}{default})", setting.key);
+            wrap(&mut text, "  ", &heading);
             wrap(&mut text, "      ", &short);
             if let Some(example) = setting.example {
                 wrap(&mut text, "      ", &format!("Example: {example}"));
@@ -357,7 +358,7 @@ mod tests {
             "Settings:\n  - Name: nats_url\n    Type: ['string', 'null']\n    \
              Environment Variable: TARGET_NATS_NATS_URL\n",
         );
-        assert!(text.ends_with("TARGET_NATS_TLS_FIRST\n\n"), "{text}");
+        assert!(text.ends_with("TARGET_NATS_PAYLOAD_FORMAT\n\n"), "{text}");
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn parse_login(text: &str) -> Result<Login, String> {
 
 /// A `%` that starts no escape stands for itself: the Python target decoded nothing, so its users
 /// wrote such passwords as they are.
-fn decode_percent(text: &str) -> Result<String, String> {
+pub(super) fn decode_percent(text: &str) -> Result<String, String> {
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut at = 0;

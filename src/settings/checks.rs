@@ -3,6 +3,7 @@
 //! What one value says alone is checked by its row.
 
 use super::draft::Draft;
+use super::registry::ID_HEADERS;
 use super::{DeliveryKind, Ingest, MessageId, OnInvalidRecord};
 
 /// Says nothing where delivery is not into a bucket.
@@ -98,6 +99,9 @@ pub(super) fn contradictions(draft: &Draft, is_chosen: &dyn Fn(&str) -> bool) ->
         to_dead_letters || draft.dead_letter_subject.is_none(),
         "dead_letter_subject needs on_invalid_record dead_letter".to_owned(),
     );
+    let mut names = draft.headers.iter().flatten().map(|(name, _)| &**name);
+    let names_ids = names.any(|name| ID_HEADERS.contains(&name));
+    wrong.extend(draft.registry.contradictions(names_ids));
     wrong
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::address::{ServerAddress, parse_servers};
 use super::kind::type_name;
 use super::login::LoginDraft;
+use super::registry::RegistryDraft;
 use super::{
     DEFAULT_API_PREFIX, DeliveryKind, Ingest, LogFormat, MessageId, OnInvalidRecord, Settings,
     SubjectInvalid, Tls,
@@ -24,6 +25,7 @@ pub(crate) struct Draft {
     /// What it says has been put among the other settings when they were loaded.
     pub(super) nats_context: Option<String>,
     pub(super) tls: TlsDraft,
+    pub(super) registry: RegistryDraft,
     pub(super) queue_prefix: Option<String>,
     pub(super) process_activate_version_messages: Option<bool>,
     pub(super) batch_config: Option<BatchConfig>,
@@ -112,6 +114,7 @@ impl Draft {
             login,
             nats_context: _,
             tls,
+            registry,
             queue_prefix,
             process_activate_version_messages,
             batch_config,
@@ -145,6 +148,7 @@ impl Draft {
         } = self;
         let mut nats_urls = filled(nats_urls);
         login.finish(&mut nats_urls)?;
+        let (registry, payload_format) = registry.finish()?;
         let workers = filled(workers);
         let mut connections = filled(connections);
         if connections > workers {
@@ -158,6 +162,8 @@ impl Draft {
         Ok(Settings {
             nats_urls,
             tls: tls.finish()?,
+            registry,
+            payload_format,
             queue_prefix: filled(queue_prefix),
             connection_name: filled(connection_name),
             connect_timeout: filled(connect_timeout),
@@ -198,7 +204,7 @@ impl Draft {
     }
 }
 
-fn filled<T>(value: Option<T>) -> T {
+pub(super) fn filled<T>(value: Option<T>) -> T {
     value.expect("the table has a default for this setting")
 }
 

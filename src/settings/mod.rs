@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use self::address::ServerAddress;
+use self::registry::{PayloadFormat, Registry};
 use crate::error::Error;
 use crate::secret::Secret;
 
@@ -24,6 +25,7 @@ pub(crate) mod load;
 mod login;
 mod names;
 mod object_schemas;
+pub(crate) mod registry;
 mod setting;
 mod table;
 
@@ -116,6 +118,9 @@ pub struct Settings {
     /// Servers in the order in which they are tried; never empty.
     pub(crate) nats_urls: Vec<ServerAddress>,
     pub(crate) tls: Tls,
+    /// `None` where the schema registry is off.
+    pub(crate) registry: Option<Registry>,
+    pub(crate) payload_format: PayloadFormat,
     pub(crate) queue_prefix: String,
     pub(crate) connection_name: String,
     pub(crate) connect_timeout: Duration,

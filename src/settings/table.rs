@@ -2,7 +2,8 @@
 //!
 //! Loading, the environment's names, `--about`, `--help` and the README's section are all made from
 //! [`TABLE`]. A row only validates and stores: no I/O. The Python target's settings come first, in its
-//! order, as `--about` prints them; those of login and TLS are in `connection`.
+//! order, as `--about` prints them; those of login and TLS are in
+//! `connection`, those of the registry in `registry`.
 
 use super::draft::{
     boolean, count, delivery, ingest, log_format, message_id, object, on_invalid_record,
@@ -11,9 +12,11 @@ use super::draft::{
 use super::kind::ValueKind;
 use super::names::{parse_bucket, parse_domain, parse_js_stream, parse_prefix};
 use super::object_schemas;
+use super::registry::{is_on, parse_group, parse_registry_url};
 use super::setting::{Group, Setting, Support};
 
 mod connection;
+mod registry;
 
 const MAX_SECONDS: f64 = 86_400.0;
 
@@ -32,19 +35,20 @@ const MAX_IN_FLIGHT_BYTES: &str = "8388608";
 /// Every setting.
 pub(crate) const TABLE: &[Setting] = &JOINED;
 
-const JOINED: [Setting; ROWS.len() + connection::ROWS.len()] = join(ROWS, connection::ROWS);
+const PARTS: [&[Setting]; 3] = [ROWS, connection::ROWS, registry::ROWS];
 
-/// One table of two; the count must be that of both.
-const fn join<const COUNT: usize>(first: &[Setting], second: &[Setting]) -> [Setting; COUNT] {
+const JOINED: [Setting; PARTS[0].len() + PARTS[1].len() + PARTS[2].len()] = join(PARTS);
+
+/// One table of all parts; the count must be that of all.
+const fn join<const COUNT: usize>(parts: [&[Setting]; 3]) -> [Setting; COUNT] {
     let mut joined = [Setting::PLAIN; COUNT];
-    let mut at = 0;
+    let (mut at, mut part, mut row) = (0, 0, 0);
     while at < COUNT {
-        joined[at] = if at < first.len() {
-            first[at]
-        } else {
-            second[at - first.len()]
-        };
-        at += 1;
+        while row == parts[part].len() {
+            (part, row) = (part + 1, 0);
+        }
+        joined[at] = parts[part][row];
+        (at, row) = (at + 1, row + 1);
     }
     joined
 }
@@ -76,7 +80,7 @@ const ROWS: &[Setting] = &[
         kind: ValueKind::BooleanText,
         default: Some("false"),
         help: "Whether every stream's schema is registered in the schema registry.",
-        support: Support::NotYet,
+        set: |draft, value| store(&mut draft.registry.is_on, is_on(value)),
         ..Setting::PLAIN
     },
     Setting {
@@ -84,8 +88,9 @@ const ROWS: &[Setting] = &[
         group: Group::Registry,
         kind: ValueKind::String,
         default: Some(r#""http://localhost:8080/apis/registry/v3""#),
-        help: "The base URL of the schema registry.",
-        support: Support::Ignored,
+        help: "The base URL of an Apicurio Registry: of its API v3, v2 or ccompat (`/apis/ccompat/v7`), or without a path for v3. A login in it is percent-decoded and never printed.",
+        example: Some(r#""https://registry.example.com/apis/registry/v3""#),
+        set: |draft, value| store(&mut draft.registry.url, parse_registry_url(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -94,7 +99,7 @@ const ROWS: &[Setting] = &[
         kind: ValueKind::String,
         default: Some(r#""default""#),
         help: "The registry's group that schemas are put into.",
-        support: Support::Ignored,
+        set: |draft, value| store(&mut draft.registry.group, parse_group(&text(value))?),
         ..Setting::PLAIN
     },
     Setting {
@@ -103,7 +108,7 @@ const ROWS: &[Setting] = &[
         kind: ValueKind::String,
         default: Some(r#""""#),
         help: "Put before the stream's name to make the id of its artifact in the registry.",
-        support: Support::Ignored,
+        set: |draft, value| store(&mut draft.registry.prefix, text(value)),
         ..Setting::PLAIN
     },
     Setting {

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::*;
 use crate::input::{Pool, read_blocks};
-use crate::pipeline::part::Builder;
+use crate::pipeline::part::{Builder, Payload};
 use crate::pipeline::place::{Lines, Place};
 use crate::route::{Route, Routed, Routes};
 
@@ -84,7 +84,7 @@ fn events(records: usize, refused: u64, notices: Vec<Notice>, has_gap: bool) -> 
         let Ok(Routed::Shared(route)) = stream.route(record) else {
             panic!("the subject has no part of a record");
         };
-        builder.push_own(&lines, record, Arc::clone(route));
+        builder.push_own(&lines, record, Payload::Record, Arc::clone(route));
     }
     let (parts, inbox) = crossbeam_channel::bounded(1);
     parts.send(builder.take(&lines)).unwrap();

@@ -11,10 +11,14 @@ const CASES: &[(&str, &str, &str)] = &[
         r#"nats_urls: Some([ServerAddress { host: "h", port: 1, tls: false, login: Token(***) }])"#,
     ),
     ("queue_prefix", r#""raw.""#, r#"queue_prefix: Some("raw.")"#),
-    ("enable_schema_registry", r#""yes""#, NOT_YET),
-    ("schema_registry_url", r#""http://h""#, ""),
-    ("schema_group_id", r#""g""#, ""),
-    ("schema_topic_prefix", r#""p""#, ""),
+    ("enable_schema_registry", r#""yes""#, "is_on: Some(true)"),
+    (
+        "schema_registry_url",
+        r#""https://u:p@h/""#,
+        r#"url: Some(RegistryUrl { api: V3, base: "https://h/apis/registry/v3", login: Some(("u", ***)) })"#,
+    ),
+    ("schema_group_id", r#""g""#, r#"group: Some("g")"#),
+    ("schema_topic_prefix", r#""p""#, r#"prefix: Some("p")"#),
     ("add_record_metadata", "true", NOT_YET),
     ("load_method", r#""upsert""#, ""),
     ("batch_size_rows", "10", ""),
@@ -151,6 +155,59 @@ const CASES: &[(&str, &str, &str)] = &[
     ("tls_server_name", r#""h""#, r#"server_name: Some("h")"#),
     ("tls_insecure", "true", "insecure: Some(true)"),
     ("tls_first", "true", "first: Some(true)"),
+    ("schema_registry_user", r#""u""#, r#"user: Some("u")"#),
+    ("schema_registry_password", r#""p""#, "password: Some(***)"),
+    ("schema_registry_token", r#""t""#, "token: Some(***)"),
+    (
+        "schema_registry_oauth_url",
+        r#""https://i/token""#,
+        r#"oauth_url: Some("https://i/token")"#,
+    ),
+    (
+        "schema_registry_oauth_client_id",
+        r#""c""#,
+        r#"oauth_client_id: Some("c")"#,
+    ),
+    (
+        "schema_registry_oauth_client_secret",
+        r#""s""#,
+        "oauth_client_secret: Some(***)",
+    ),
+    (
+        "schema_registry_oauth_scope",
+        r#""x""#,
+        r#"oauth_scope: Some("x")"#,
+    ),
+    (
+        "schema_registry_ca",
+        r#""-----BEGIN CERTIFICATE-----""#,
+        r#"ca: Some("-----BEGIN CERTIFICATE-----")"#,
+    ),
+    (
+        "schema_registry_cert",
+        r#""-----BEGIN CERTIFICATE-----""#,
+        r#"cert: Some("-----BEGIN CERTIFICATE-----")"#,
+    ),
+    (
+        "schema_registry_key",
+        r#""-----BEGIN PRIVATE KEY-----""#,
+        "key: Some(***)",
+    ),
+    (
+        "schema_registry_timeout_seconds",
+        "2.5",
+        "timeout: Some(2.5s)",
+    ),
+    ("schema_mode", r#""lookup""#, "mode: Some(Lookup)"),
+    ("schema_on_error", r#""warn""#, "on_error: Some(Warn)"),
+    ("schema_draft", r#""draft-07""#, "draft: Some(Draft07)"),
+    ("schema_closed", "true", "is_closed: Some(true)"),
+    ("schema_headers", "false", "has_headers: Some(false)"),
+    (
+        "payload_format",
+        r#""framed_json""#,
+        "payload_format: Some(FramedJson)",
+    ),
 ];
 
 const NOT_YET: &str = "is not available in this version: take it out or leave it at its default";

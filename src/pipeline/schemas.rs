@@ -1,0 +1,363 @@
+//! SCHEMA messages to streams that can be published: each schema is registered where a registry is on, and its stream's
+//! records are held until it is. Streams do not wait for each other.
+//!
+//! What is held keeps its blocks alive, which are bounded together with all others. A STATE behind a held record is
+//! kept back until that record is handed out; then it needs all that was handed out by then.
+//!
+//! The outcomes of registrations come at any wait, and are taken up only between blocks: held records are of other
+//! blocks than the one at work.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use crossbeam_channel::Receiver;
+
+use super::flow::Flow;
+use super::part::Slot;
+use super::place::Lines;
+use super::streams::Stream;
+use crate::encode::payload::{Encoding, Frame};
+use crate::encode::schema_text::render_schema;
+use crate::error::{Error, Kind};
+use crate::registry::{Artifact, ArtifactType, Registered, Registrar, SchemaIds};
+use crate::settings::Settings;
+use crate::settings::registry::{ID_HEADERS, OnSchemaError, PayloadFormat, Registry};
+use crate::singer::guide::Shape;
+use crate::singer::stream::{Change, Schema};
+
+/// The registrations of a run, and what waits for them.
+pub(super) struct Schemas {
+    format: PayloadFormat,
+    registry: Option<(Registry, Registrar)>,
+    outcomes: Receiver<Registered>,
+    /// Outcomes that have come and are not taken up yet.
+    received: VecDeque<Registered>,
+    /// Asked for, and not taken up.
+    open: usize,
+    /// Of each stream with held records: the number of the first one among all records, and the stream's place.
+    held: BTreeMap<u64, usize>,
+    /// States behind held records: the number of records before each, and its value.
+    states: VecDeque<(u64, String)>,
+}
+
+/// A stream whose schema is being registered.
+pub(super) struct Waiting {
+    /// The line of the SCHEMA message.
+    line: u64,
+    /// The number of the first held record among all records; 0 while there is none.
+    first: u64,
+    /// Block by block.
+    held: Vec<(Lines, Vec<HeldRecord>)>,
+}
+
+/// Where a record lies in its block.
+struct HeldRecord {
+    start: usize,
+    length: usize,
+    shape: Shape,
+}
+
+impl Schemas {
+    /// Fails with `Config` where the registry's settings cannot be used.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
+        let registry = match &settings.registry {
+            Some(registry) => Some((registry.clone(), Registrar::new(registry)?)),
+            None => None,
+        };
+        let outcomes = registry
+            .as_ref()
+            .map(|(_, registrar)| registrar.outcomes().clone());
+        Ok(Self {
+            format: settings.payload_format,
+            outcomes: outcomes.unwrap_or_else(crossbeam_channel::never),
+            registry,
+            received: VecDeque::new(),
+            open: 0,
+            held: BTreeMap::new(),
+            states: VecDeque::new(),
+        })
+    }
+
+    /// Where outcomes come, for who waits.
+    pub(super) fn outcomes(&self) -> &Receiver<Registered> {
+        &self.outcomes
+    }
+
+    /// Takes in the outcomes that have come.
+    pub(super) fn receive(&mut self) {
+        while let Ok(registered) = self.outcomes.try_recv() {
+            if let Some((_, registrar)) = &mut self.registry {
+                registrar.take(&registered);
+            }
+            self.received.push_back(registered);
+        }
+    }
+
+    /// Whether every schema is registered, and no record is held.
+    pub(super) fn is_settled(&self) -> bool {
+        self.open == 0
+    }
+
+    /// Nothing more will be registered: what is held is not published, and no STATE behind it is written.
+    fn abandon(&mut self) {
+        self.open = 0;
+        self.received.clear();
+        self.registry = None;
+        self.outcomes = crossbeam_channel::never();
+    }
+
+    /// Whether a state with so many records before it is behind a held one.
+    fn is_behind(&self, records: u64) -> bool {
+        let oldest = self.held.first_key_value();
+        oldest.is_some_and(|(first, _)| *first <= records)
+    }
+
+    /// Keeps a state back. An older one is given up where the two are due together.
+    fn keep_back(&mut self, records: u64, state: &str) {
+        if let Some((newest, _)) = self.states.back()
+            && self.held.range(newest + 1..=records).next().is_none()
+        {
+            self.states.pop_back();
+        }
+        self.states.push_back((records, state.to_owned()));
+    }
+}
+
+impl Flow {
+    pub(super) fn take_schema(
+        &mut self,
+        name: &str,
+        text: &str,
+        schema: Schema,
+        lines: &Lines,
+    ) -> Result<(), Error> {
+        let Some(place) = self.streams.place(name) else {
+            if self.lanes.is_empty() {
+                self.start_workers()?;
+            }
+            let place = self.streams.len();
+            self.streams.add(Stream {
+                name: name.into(),
+                route: self.routes.compile_stream(name, schema.key_properties()),
+                encoding: Encoding::Verbatim,
+                waiting: None,
+                schema,
+                worker: place % self.lanes.len(),
+                slot: Slot::default(),
+                records: 0,
+                records_told: 0,
+                next: 0,
+            });
+            return self.register(place, text);
+        };
+        let change = match self.streams.at(place).schema.change_to(&schema) {
+            Change::None => return Ok(()),
+            Change::Schema => "Schema has",
+            Change::KeyProperties => "Key properties have",
+        };
+        log::info!("{change} changed for stream '{name}'.");
+        // What is held is of the schema before.
+        self.await_schema(place, lines)?;
+        self.streams.at(place).schema = schema;
+        self.register(place, text)
+    }
+
+    /// Has a stream's schema registered, where a registry is on. Its records are held from here on, until it is.
+    fn register(&mut self, place: usize, text: &str) -> Result<(), Error> {
+        let name = self.streams.at(place).name.clone();
+        let format = self.schemas.format;
+        let Some((settings, registrar)) = &mut self.schemas.registry else {
+            return self.open_stream(place, None);
+        };
+        let (kind, text) = match format {
+            PayloadFormat::Json | PayloadFormat::FramedJson => (
+                ArtifactType::Json,
+                render_schema(text, settings.draft, settings.is_closed),
+            ),
+            PayloadFormat::Avro => {
+                let what = "payload_format avro is not available in this version";
+                return Err(Error::new(Kind::Config, what));
+            }
+        };
+        let artifact = registrar.artifact(&name, kind, text)?;
+        if let Some(ids) = registrar.known(&artifact) {
+            let ids = ids.clone();
+            return self.open_stream(place, Some(&ids));
+        }
+        self.request(place, artifact)
+    }
+
+    fn request(&mut self, place: usize, artifact: Artifact) -> Result<(), Error> {
+        let mut artifact = Some(artifact);
+        while let Some(wanted) = artifact.take() {
+            match &mut self.schemas.registry {
+                Some((_, registrar)) if registrar.has_room() => {
+                    registrar.register(place, wanted)?;
+                }
+                Some(_) => {
+                    artifact = Some(wanted);
+                    self.wait_for_events()?;
+                }
+                None => {}
+            }
+        }
+        self.schemas.open += 1;
+        self.streams.at(place).waiting = Some(Waiting {
+            line: self.counts.lines,
+            first: 0,
+            held: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Keeps a record until its stream's schema is registered.
+    pub(super) fn hold(&mut self, place: usize, record: &str, shape: Shape, lines: &Lines) {
+        let Some(waiting) = &mut self.streams.at(place).waiting else {
+            return;
+        };
+        if waiting.first == 0 {
+            waiting.first = self.counts.records;
+            self.schemas.held.insert(waiting.first, place);
+        }
+        let is_of_block = |(last, _): &(Lines, _)| Arc::ptr_eq(&last.block, &lines.block);
+        if !waiting.held.last().is_some_and(is_of_block) {
+            waiting.held.push((lines.clone(), Vec::new()));
+        }
+        if let Some((_, records)) = waiting.held.last_mut() {
+            records.push(HeldRecord {
+                start: lines.start_of(record),
+                length: record.len(),
+                shape,
+            });
+        }
+    }
+
+    /// Waits until a stream's schema is registered. What this block has brought is handed out before.
+    pub(super) fn await_schema(&mut self, place: usize, lines: &Lines) -> Result<(), Error> {
+        if self.streams.at(place).waiting.is_none() {
+            return Ok(());
+        }
+        self.hand_out(lines)?;
+        loop {
+            self.take_registered()?;
+            if self.streams.at(place).waiting.is_none() {
+                return Ok(());
+            }
+            self.wait_for_events()?;
+        }
+    }
+
+    /// Takes up the registrations that have ended. Must be called between blocks, when nothing is left to be handed
+    /// out.
+    pub(super) fn take_registered(&mut self) -> Result<(), Error> {
+        while let Some(Registered {
+            ticket: place,
+            artifact,
+            outcome,
+        }) = self.schemas.received.pop_front()
+        {
+            self.schemas.open -= 1;
+            let settings = self.schemas.registry.as_ref().map(|(settings, _)| settings);
+            let is_forgiven =
+                settings.is_some_and(|settings| settings.on_error == OnSchemaError::Warn);
+            let ids = match outcome {
+                Ok(ids) => Some(ids),
+                Err(error) if is_forgiven => {
+                    log::warn!(
+                        "stream '{}' is published without ids of its schema: {error}",
+                        artifact.stream
+                    );
+                    None
+                }
+                Err(error) => {
+                    self.schemas.abandon();
+                    let line = self
+                        .streams
+                        .at(place)
+                        .waiting
+                        .as_ref()
+                        .map(|waiting| waiting.line);
+                    return Err(match line {
+                        Some(line) => error.line(line),
+                        None => error,
+                    });
+                }
+            };
+            self.open_stream(place, ids.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// Has a stream's records published from here on, beginning with those that were held.
+    fn open_stream(&mut self, place: usize, ids: Option<&SchemaIds>) -> Result<(), Error> {
+        let format = self.schemas.format;
+        let has_headers =
+            (self.schemas.registry.as_ref()).is_some_and(|(registry, _)| registry.has_headers);
+        let mut lines = Vec::new();
+        if let Some(ids) = ids.filter(|_| has_headers) {
+            let [content_header, global_header] = ID_HEADERS;
+            lines.push((content_header, ids.content_id.to_string()));
+            lines.extend(ids.global_id.map(|id| (global_header, id.to_string())));
+        }
+        let stream = self.streams.at(place);
+        stream.route =
+            (self.routes).compile_stream_with(&stream.name, stream.schema.key_properties(), &lines);
+        stream.slot = Slot::default();
+        // Without a registry, in a dry run, there is no id.
+        let frame = Frame::new(ids.map_or(0, |ids| ids.content_id))?;
+        stream.encoding = match format {
+            PayloadFormat::Json => Encoding::Verbatim,
+            PayloadFormat::FramedJson | PayloadFormat::Avro => Encoding::FramedJson(frame),
+        };
+        let Some(waiting) = stream.waiting.take() else {
+            return Ok(());
+        };
+        for (lines, records) in waiting.held {
+            let block = Arc::clone(&lines.block);
+            for held in records {
+                let bytes = &block.bytes()[held.start..][..held.length];
+                let record = str::from_utf8(bytes)
+                    .map_err(|_| Error::new(Kind::Internal, "a held record has changed"))?;
+                self.take_record_of(place, record, held.shape, &lines)
+                    .map_err(|error| match error.kind() {
+                        Kind::Input | Kind::Refused if !self.is_broken => {
+                            error.line(lines.place(held.start).line)
+                        }
+                        _ => error,
+                    })?;
+            }
+            self.hand_out(&lines)?;
+        }
+        self.schemas.held.remove(&waiting.first);
+        self.release_states();
+        Ok(())
+    }
+
+    /// Takes a STATE: as a checkpoint, or kept back where it is behind a record that is held.
+    pub(super) fn take_state(&mut self, state: &str) {
+        let records = self.counts.records;
+        if self.schemas.is_behind(records) {
+            self.schemas.keep_back(records, state);
+        } else {
+            self.push_state(state);
+        }
+    }
+
+    fn release_states(&mut self) {
+        while let Some((records, _)) = self.schemas.states.front()
+            && !self.schemas.is_behind(*records)
+            && let Some((_, state)) = self.schemas.states.pop_front()
+        {
+            self.push_state(&state);
+        }
+    }
+
+    fn push_state(&mut self, state: &str) {
+        let workers = &self.lanes;
+        let open = |worker: usize| {
+            let lane = workers.get(worker);
+            lane.map_or(0, |lane| lane.builder.messages())
+        };
+        self.checkpoints.push(state, open);
+    }
+}
