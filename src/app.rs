@@ -120,8 +120,9 @@ fn run(settings: Settings, input: Option<File>) -> Result<(), Error> {
 
 /// The whole pipeline, with a printer in place of the server. States are receipts, so there are none.
 fn dry_run(settings: Settings, input: Option<File>) -> Result<(), Error> {
+    let format = settings.payload_format;
     let run = Run {
-        deliveries: Box::new(|_| Box::new(Dry::new(Box::new(io::stdout())))),
+        deliveries: Box::new(move |_| Box::new(Dry::new(Box::new(io::stdout()), format))),
         settings: Settings {
             // So that messages are printed in input order.
             workers: 1,

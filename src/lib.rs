@@ -41,7 +41,7 @@
 //! - `settings`: one table declares every setting; loading, `--about`, `--help` and the README follow from it.
 //!   `cli`: the command line.
 //! - `singer`: one line to a message (a validating scanner, nothing is built), schemas, BATCH manifests.
-//!   `route`: subjects, keys of buckets and headers from templates. `checkpoint`: which STATE may be written when.
+//!   `encode`: records to Avro. `route`: subjects, keys of buckets and headers from templates. `checkpoint`: which STATE may be written when.
 //!   `replay`: what was published and is not confirmed. All pure: no I/O, no thread, no clock.
 //! - `input`: bytes to blocks. `broker`: the boundary around NATS, see below. `state_out`: the only writer of
 //!   stdout in a run. `stderr`, `logging`, `progress`.

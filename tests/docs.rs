@@ -41,6 +41,7 @@ const LAYERS: &[&[&str]] = &[
 const NEIGHBOURS: &[(&str, &str)] = &[
     // A record's fields are found by the scanner that read it.
     ("route", "singer"),
+    ("encode", "singer"),
     // Log lines and the progress line share the terminal.
     ("logging", "stderr"),
     ("progress", "stderr"),

@@ -1,6 +1,7 @@
 //! The delivery of `--dry-run`: it prints what would be published, and confirms it once it is printed.
 //!
-//! One line a message: subject, headers as a JSON object and payload, with a TAB between them.
+//! One line a message: subject, headers as a JSON object and payload, with a TAB between them. Framed payloads are
+//! printed in hexadecimal, with a zero for the id of their schema, since no registry is asked.
 
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
@@ -13,19 +14,22 @@ use super::{Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::route::headers::Headers;
+use crate::settings::registry::PayloadFormat;
 
 /// Prints messages instead of publishing them.
 pub(crate) struct Dry {
     output: BufWriter<Box<dyn Write + Send>>,
+    is_hexadecimal: bool,
     printed: u64,
     confirmed: u64,
     outcome: Result<(), Error>,
 }
 
 impl Dry {
-    pub(crate) fn new(output: Box<dyn Write + Send>) -> Self {
+    pub(crate) fn new(output: Box<dyn Write + Send>, format: PayloadFormat) -> Self {
         Self {
             output: BufWriter::new(output),
+            is_hexadecimal: format != PayloadFormat::Json,
             printed: 0,
             confirmed: 0,
             outcome: Ok(()),
@@ -45,7 +49,13 @@ impl Dry {
             route.subject,
             Value::Object(headers)
         )?;
-        self.output.write_all(payload)?;
+        if self.is_hexadecimal {
+            for byte in payload {
+                write!(self.output, "{byte:02x}")?;
+            }
+        } else {
+            self.output.write_all(payload)?;
+        }
         self.output.write_all(b"\n")
     }
 }

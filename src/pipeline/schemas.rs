@@ -16,7 +16,7 @@ use super::flow::Flow;
 use super::part::Slot;
 use super::place::Lines;
 use super::streams::Stream;
-use crate::encode::payload::{Encoding, Frame};
+use crate::encode::payload::Encoding;
 use crate::encode::schema_text::render_schema;
 use crate::error::{Error, Kind};
 use crate::registry::{Artifact, ArtifactType, Registered, Registrar, SchemaIds};
@@ -164,20 +164,18 @@ impl Flow {
 
     /// Has a stream's schema registered, where a registry is on. Its records are held from here on, until it is.
     fn register(&mut self, place: usize, text: &str) -> Result<(), Error> {
-        let name = self.streams.at(place).name.clone();
-        let format = self.schemas.format;
+        let stream = self.streams.at(place);
+        let name = stream.name.clone();
+        stream.encoding = Encoding::compile(self.schemas.format, &name, text)?;
         let Some((settings, registrar)) = &mut self.schemas.registry else {
             return self.open_stream(place, None);
         };
-        let (kind, text) = match format {
-            PayloadFormat::Json | PayloadFormat::FramedJson => (
-                ArtifactType::Json,
-                render_schema(text, settings.draft, settings.is_closed),
-            ),
-            PayloadFormat::Avro => {
-                let what = "payload_format avro is not available in this version";
-                return Err(Error::new(Kind::Config, what));
-            }
+        let avro = self.streams.at(place).encoding.avro_schema();
+        let (kind, text) = if let Some(schema) = avro {
+            (ArtifactType::Avro, schema.to_owned())
+        } else {
+            let text = render_schema(text, settings.draft, settings.is_closed);
+            (ArtifactType::Json, text)
         };
         let artifact = registrar.artifact(&name, kind, text)?;
         if let Some(ids) = registrar.known(&artifact) {
@@ -290,7 +288,6 @@ impl Flow {
 
     /// Has a stream's records published from here on, beginning with those that were held.
     fn open_stream(&mut self, place: usize, ids: Option<&SchemaIds>) -> Result<(), Error> {
-        let format = self.schemas.format;
         let has_headers =
             (self.schemas.registry.as_ref()).is_some_and(|(registry, _)| registry.has_headers);
         let mut lines = Vec::new();
@@ -303,12 +300,9 @@ impl Flow {
         stream.route =
             (self.routes).compile_stream_with(&stream.name, stream.schema.key_properties(), &lines);
         stream.slot = Slot::default();
-        // Without a registry, in a dry run, there is no id.
-        let frame = Frame::new(ids.map_or(0, |ids| ids.content_id))?;
-        stream.encoding = match format {
-            PayloadFormat::Json => Encoding::Verbatim,
-            PayloadFormat::FramedJson | PayloadFormat::Avro => Encoding::FramedJson(frame),
-        };
+        if let Some(ids) = ids {
+            stream.encoding.name_schema(ids.content_id)?;
+        }
         let Some(waiting) = stream.waiting.take() else {
             return Ok(());
         };

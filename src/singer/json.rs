@@ -37,7 +37,7 @@ impl<'a> Scanner<'a> {
         Fault { what, at: self.at }
     }
 
-    pub(super) fn skip_space(&mut self) {
+    pub(crate) fn skip_space(&mut self) {
         while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }

@@ -11,6 +11,12 @@ pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
         return Cow::Borrowed(inside);
     }
     let mut text = String::with_capacity(inside.len());
+    push_unescaped(inside, &mut text);
+    Cow::Owned(text)
+}
+
+/// Appends what [`unescape`] returns.
+pub(crate) fn push_unescaped(inside: &str, text: &mut String) {
     let mut rest = inside;
     while let Some(at) = rest.find('\\') {
         text.push_str(&rest[..at]);
@@ -39,7 +45,6 @@ pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
         }
     }
     text.push_str(rest);
-    Cow::Owned(text)
 }
 
 /// Four hexadecimal digits, and what is behind them.

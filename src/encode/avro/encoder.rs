@@ -1,0 +1,230 @@
+//! A record's JSON text to Avro binary. It allocates what it needs for finding fields once a record, and nothing
+//! a field.
+
+use super::decimal;
+use super::instant;
+use super::misfit::Misfit;
+use super::shape::{Record, Shape, Slot};
+use super::wire::{Length, push_bytes, push_long};
+use crate::singer::json::Scanner;
+use crate::singer::value::{self, push_unescaped, string_inside, unescape};
+
+/// Appends a record; on failure `out` holds some of it. `text` was scanned before.
+pub(super) fn encode(record: &Record, text: &str, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    let mut encoder = Encoder {
+        out,
+        found: Vec::with_capacity(2 * record.fields.len()),
+        text: String::new(),
+    };
+    encoder.record(record, text)
+}
+
+struct Encoder<'a, 'o> {
+    out: &'o mut Vec<u8>,
+    /// The texts of the fields of the records that are being written, the innermost record's at the end.
+    found: Vec<Option<&'a str>>,
+    /// Room for the text of a string that has escapes.
+    text: String,
+}
+
+impl<'a> Encoder<'a, '_> {
+    fn record(&mut self, record: &Record, text: &'a str) -> Result<(), Misfit> {
+        let base = self.found.len();
+        self.found.resize(base + record.fields.len(), None);
+        self.find_fields(record, text, base)?;
+        for (place, field) in record.fields.iter().enumerate() {
+            match self.found[base + place] {
+                Some(value) => self.slot(&field.slot, value),
+                None if field.slot.takes_null() => self.slot(&field.slot, "null"),
+                None => Err(Misfit::new(
+                    "the record lacks a field that is required and not nullable",
+                )),
+            }
+            .map_err(|misfit| misfit.in_field(&field.name))?;
+        }
+        self.found.truncate(base);
+        Ok(())
+    }
+
+    /// Notes where the values are: they are written in the schema's order, and of keys that occur twice the last one
+    /// counts, as in Python.
+    fn find_fields(&mut self, record: &Record, text: &'a str, base: usize) -> Result<(), Misfit> {
+        let mut scanner = Scanner::new(text);
+        scanner
+            .enter_object()
+            .map_err(|_| "a value that is not an object")?;
+        let mut place = record.before_first();
+        let mut is_first = true;
+        while let Some(key) = scanner.next_key(is_first).map_err(invalid)? {
+            is_first = false;
+            let value = scanner.value().map_err(invalid)?;
+            if let Some(found) = record.place(place, key) {
+                place = found;
+                self.found[base + place] = Some(value);
+            } else if value != "null" {
+                refuse_undeclared(text, key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn slot(&mut self, slot: &Slot, text: &'a str) -> Result<(), Misfit> {
+        if text == "null" {
+            if slot.nullable {
+                push_long(self.out, 0);
+            } else if slot.shape != Shape::Null {
+                return Err("null in a field that is not nullable".into());
+            }
+            return Ok(());
+        }
+        if slot.nullable {
+            push_long(self.out, 1);
+        }
+        self.shape(&slot.shape, text)
+    }
+
+    /// A value other than null.
+    fn shape(&mut self, shape: &Shape, text: &'a str) -> Result<(), Misfit> {
+        match shape {
+            Shape::Null => return Err("a value in a field that can only be null".into()),
+            Shape::Boolean => match text {
+                "true" => self.out.push(1),
+                "false" => self.out.push(0),
+                _ => return Err("a value that is not a boolean".into()),
+            },
+            Shape::Long => {
+                let value = decimal::parse_long(text);
+                push_long(
+                    self.out,
+                    value.ok_or("a value that is not an integer of 64 bits")?,
+                );
+            }
+            Shape::Double => {
+                let value = parse_double(text).ok_or("a value that is not a number of 64 bits")?;
+                self.out.extend_from_slice(&value.to_le_bytes());
+            }
+            Shape::Decimal(decimal) => self.decimal(*decimal, text)?,
+            Shape::Timestamp => {
+                let value = self.text_of(text).and_then(instant::parse_timestamp);
+                push_long(self.out, value.ok_or("a value that is not a date-time")?);
+            }
+            Shape::Date => {
+                let value = self.text_of(text).and_then(instant::parse_day);
+                push_long(self.out, value.ok_or("a value that is not a date")?.into());
+            }
+            Shape::String => {
+                let inside = string_inside(text).ok_or("a value that is not a string")?;
+                self.string(inside);
+            }
+            Shape::Text => match string_inside(text) {
+                Some(inside) => self.string(inside),
+                None => push_bytes(self.out, text.as_bytes()),
+            },
+            Shape::Json => push_bytes(self.out, text.as_bytes()),
+            Shape::Array(items) => self.array(items, text)?,
+            Shape::Map(values) => self.map(values, text)?,
+            Shape::Record(record) => self.record(record, text)?,
+        }
+        Ok(())
+    }
+
+    /// The text that a JSON string stands for; `None` for any other value.
+    fn text_of<'t>(&'t mut self, value: &'t str) -> Option<&'t str> {
+        let inside = string_inside(value)?;
+        if !inside.contains('\\') {
+            return Some(inside);
+        }
+        self.text.clear();
+        push_unescaped(inside, &mut self.text);
+        Some(&self.text)
+    }
+
+    fn string(&mut self, inside: &str) {
+        if inside.contains('\\') {
+            self.text.clear();
+            push_unescaped(inside, &mut self.text);
+            push_bytes(self.out, self.text.as_bytes());
+        } else {
+            push_bytes(self.out, inside.as_bytes());
+        }
+    }
+
+    /// From a number or, as decimals of Singer's SDK come, a string.
+    fn decimal(&mut self, decimal: decimal::Decimal, text: &'a str) -> Result<(), Misfit> {
+        let number = string_inside(text).unwrap_or(text);
+        let length = Length::begin(self.out);
+        decimal.push_units(number, self.out)?;
+        let bytes = length.bytes(self.out);
+        length.end(self.out, bytes);
+        Ok(())
+    }
+
+    fn array(&mut self, items: &Slot, text: &'a str) -> Result<(), Misfit> {
+        let mut scanner = Scanner::new(text);
+        if !scanner.take(Some("[")) {
+            return Err("a value that is not an array".into());
+        }
+        let block = Length::begin(self.out);
+        let mut count = 0;
+        scanner.skip_space();
+        while !scanner.take(Some("]")) {
+            let value = scanner.value().map_err(invalid)?;
+            self.slot(items, value)
+                .map_err(|misfit| misfit.in_item(count))?;
+            count += 1;
+            scanner.skip_space();
+            scanner.take(Some(","));
+        }
+        block.end_blocks(self.out, count);
+        Ok(())
+    }
+
+    /// Keys that occur twice are written twice: readers let the last one count.
+    fn map(&mut self, values: &Slot, text: &'a str) -> Result<(), Misfit> {
+        let mut scanner = Scanner::new(text);
+        scanner
+            .enter_object()
+            .map_err(|_| "a value that is not an object")?;
+        let block = Length::begin(self.out);
+        let mut count = 0;
+        while let Some(key) = scanner.next_key(count == 0).map_err(invalid)? {
+            let value = scanner.value().map_err(invalid)?;
+            self.string(key);
+            // A key of a map is content.
+            self.slot(values, value)
+                .map_err(|misfit| misfit.in_field("*"))?;
+            count += 1;
+        }
+        block.end_blocks(self.out, count);
+        Ok(())
+    }
+}
+
+/// Fails if the last value of an undeclared key is anything but null.
+#[cold]
+fn refuse_undeclared(object: &str, key: &str) -> Result<(), Misfit> {
+    let name = unescape(key).into_owned();
+    if value::field(object, std::slice::from_ref(&name)) == Some("null") {
+        return Ok(());
+    }
+    let misfit = Misfit::new("the schema does not declare the field, so Avro has no place for it");
+    Err(misfit.in_field(&name))
+}
+
+/// A text that was scanned before has no faults; the scanner cannot know.
+fn invalid<T>(_: T) -> Misfit {
+    Misfit::new("the record is not valid JSON")
+}
+
+/// The nearest double; `None` for what is no number, or too large for one.
+fn parse_double(text: &str) -> Option<f64> {
+    match text {
+        "NaN" => Some(f64::NAN),
+        "Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ if text.starts_with(['-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9']) => {
+            text.parse().ok().filter(|value: &f64| value.is_finite())
+        }
+        _ => None,
+    }
+}
