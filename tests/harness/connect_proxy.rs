@@ -60,7 +60,7 @@ impl ConnectProxy {
                     return;
                 }
                 let shared = Arc::clone(&accepting);
-                thread::spawn(move || tunnel(&shared, client));
+                thread::spawn(move || tunnel(&shared, &client));
             }
         });
         Self { shared, port }
@@ -89,13 +89,15 @@ impl Drop for ConnectProxy {
     }
 }
 
-fn tunnel(shared: &Shared, client: TcpStream) -> Option<()> {
+/// Nothing when the client was refused, or is gone.
+fn tunnel(shared: &Shared, mut client: &TcpStream) -> Option<()> {
     let mut reader = BufReader::new(client.try_clone().ok()?);
     let (first, headers) = read_head(&mut reader).ok()??;
     let mut words = first.split(' ');
     let (method, target) = (words.next()?, words.next()?);
     let refuse = |status: &str| {
-        let _ = (&client).write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes());
+        let mut client = client;
+        let _ = client.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes());
     };
     if method != "CONNECT" {
         refuse("405 Method Not Allowed");
@@ -115,9 +117,7 @@ fn tunnel(shared: &Shared, client: TcpStream) -> Option<()> {
         refuse("502 Bad Gateway");
         return None;
     };
-    (&client)
-        .write_all(b"HTTP/1.1 200 Tunnelled\r\n\r\n")
-        .ok()?;
+    client.write_all(b"HTTP/1.1 200 Tunnelled\r\n\r\n").ok()?;
     let (mut from, mut to) = (server.try_clone().ok()?, client.try_clone().ok()?);
     let back = thread::spawn(move || {
         let _ = io::copy(&mut from, &mut to);

@@ -68,14 +68,12 @@ pub fn call(port: u16, call: &Call) -> io::Result<Reply> {
     let (first, headers) = read_head(&mut reader)?.ok_or(ErrorKind::UnexpectedEof)?;
     let status = first.split(' ').nth(1).and_then(|word| word.parse().ok());
     let status = status.ok_or_else(|| io::Error::other(format!("no status in {first:?}")))?;
-    let body = match read_body(&mut reader, &headers)? {
-        Some(body) => body,
-        None => {
-            let mut rest = Vec::new();
-            reader.read_to_end(&mut rest)?;
-            rest
-        }
-    };
+    let mut body = Vec::new();
+    if let Some(measured) = read_body(&mut reader, &headers)? {
+        body = measured;
+    } else {
+        reader.read_to_end(&mut body)?;
+    }
     Ok(Reply {
         status,
         headers,

@@ -1,4 +1,4 @@
-//! An OpenID provider for a registry with OAuth logins: it tells of itself, and gives signed tokens to one client.
+//! A provider of `OpenID` for a registry with OAuth logins: it tells of itself, and gives signed tokens to one client.
 //!
 //! There are no users here and nothing to refresh: client credentials only, by form or by Basic. The tokens are real
 //! ones, which a registry checks; `tests/readers/tokens.py` signs them.

@@ -18,7 +18,7 @@ use super::certificates::{Certificate, base64};
 use super::{IdentityProvider, TempDir, project, send_signal, wait_until_stopped};
 
 /// How long a start may take: some seconds of work, on a machine that is busy with other things.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 
 /// What all versions are started with: little memory, and nothing bound but to this machine.
 const JAVA: &[&str] = &[
@@ -201,6 +201,10 @@ impl Registry {
         self.tls_port.load(Ordering::SeqCst)
     }
 
+    pub fn pid(&self) -> u32 {
+        self.process.lock().unwrap().java.id()
+    }
+
     /// `http://127.0.0.1:port`
     pub fn root_url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port())
@@ -238,8 +242,7 @@ impl Registry {
     #[track_caller]
     pub fn stop(&self) {
         self.signal("STOP");
-        let pid = self.process.lock().unwrap().java.id();
-        wait_until_stopped(pid);
+        wait_until_stopped(self.pid());
     }
 
     /// SIGCONT
@@ -286,9 +289,8 @@ impl Registry {
 
     #[track_caller]
     fn signal(&self, signal: &str) {
-        let pid = self.process.lock().unwrap().java.id();
         assert!(
-            send_signal(pid, signal),
+            send_signal(self.pid(), signal),
             "the registry is gone:\n{}",
             self.log()
         );

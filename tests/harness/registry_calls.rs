@@ -42,22 +42,35 @@ impl Registry {
     /// registry of version 2 below that of version 2.
     #[track_caller]
     pub fn call(&self, method: &str, path: &str, body: &[u8], headers: &[(&str, &str)]) -> Reply {
-        let path = if path.starts_with("/apis/") {
-            path.to_owned()
-        } else {
-            format!("/apis/registry/{}{path}", self.api())
-        };
         let authorization = match self.login() {
             Login::None => None,
             Login::Fixed(value) => Some(value.clone()),
             Login::Tokens(provider) => Some(format!("Bearer {}", provider.token("sr-admin", 600))),
         };
+        let mut headers = headers.to_vec();
+        if let Some(value) = &authorization {
+            headers.push(("Authorization", value));
+        }
+        self.call_as_nobody(method, path, body, &headers)
+    }
+
+    /// The same with no login but what the headers say.
+    #[track_caller]
+    pub fn call_as_nobody(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Reply {
+        let path = if path.starts_with("/apis/") {
+            path.to_owned()
+        } else {
+            format!("/apis/registry/{}{path}", self.api())
+        };
         let mut all = headers.to_vec();
         if headers.iter().all(|(name, _)| *name != "User-Agent") {
             all.push(("User-Agent", AGENT));
-        }
-        if let Some(value) = &authorization {
-            all.push(("Authorization", value));
         }
         let request = Call {
             method,
