@@ -69,7 +69,7 @@ def build():
     os.makedirs(BENCH, exist_ok=True)
     command = ["cargo", "build", "--quiet", "--release", "--bin", "target-nats", "--examples"]
     subprocess.run(command, cwd=ROOT, check=True)
-    subprocess.run([os.path.join(ROOT, "scripts", "install")], check=True)
+    subprocess.run([os.path.join(ROOT, "scripts", "install"), "nats"], check=True)
     if not os.path.exists(PYTHON):
         subprocess.run([sys.executable, "-m", "venv", os.path.dirname(os.path.dirname(PYTHON))], check=True)
     subprocess.run([PYTHON, "-m", "pip", "install", "--quiet", *PYTHON_PACKAGES], check=True)

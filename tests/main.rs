@@ -74,6 +74,10 @@ mod relay;
 mod scripted;
 // What is never printed.
 mod secrecy;
+// The harness of the schema registry, without the program.
+mod rig;
+// Its scripted servers, likewise.
+mod rig_http;
 // Signals, and a standard output that nobody reads.
 mod signals;
 // The cases of the SDK's own suite, with inputs of ours.

@@ -4,7 +4,7 @@
 //! such as its name or its age, is for the test to say.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -120,6 +120,11 @@ fn name_server(params: &mut CertificateParams, names: &[&str]) {
 }
 
 impl Certificate {
+    /// The paths of the certificate and of its key.
+    pub fn files(&self) -> (&Path, &Path) {
+        (&self.cert_file, &self.key_file)
+    }
+
     /// The `tls` block of a nats-server that has this certificate, with these further lines inside.
     pub fn tls(&self, more: &str) -> String {
         format!(
@@ -154,7 +159,8 @@ impl Certificate {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+/// With padding.
+pub fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {

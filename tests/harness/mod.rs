@@ -16,27 +16,41 @@ use std::time::{Duration, Instant};
 mod callout;
 mod certificates;
 mod cluster;
+mod connect_proxy;
+mod http;
+mod identity;
 mod jetstream;
 mod numbered;
 mod operator;
 mod outcome;
 mod proxy;
 mod random;
+mod readers;
+mod registry;
+mod registry_calls;
 mod running;
+mod scripted_answers;
+mod scripted_http;
 mod server;
 mod subscriber;
 mod target;
 
 pub use callout::{Callout, Verdict};
-pub use certificates::Authority;
+pub use certificates::{Authority, Certificate};
 pub use cluster::{Cluster, free_port};
+pub use connect_proxy::ConnectProxy;
+pub use identity::{CLIENT_ID, CLIENT_SECRET, IdentityProvider};
 pub use jetstream::{JetStream, Stored};
 pub use numbered::{Numbered, Pace, Tally};
 pub use operator::Operator;
 pub use outcome::Outcome;
 pub use proxy::Proxy;
 pub use random::{Random, seeds};
+pub use readers::{Reader, alike, fastavro_cases, framed, java_reads};
+pub use registry::{Registry, Version};
 pub use running::Running;
+pub use scripted_answers::{Answer, Gate};
+pub use scripted_http::{Clients, Request, ScriptedHttp};
 pub use server::NatsServer;
 pub use subscriber::{Message, Subscriber};
 pub use target::Target;
@@ -105,6 +119,22 @@ pub fn send_signal(pid: u32, signal: &str) -> bool {
         .args(["-c", script, signal, &pid.to_string()])
         .status();
     status.expect("/bin/sh can be started").success()
+}
+
+/// Waits until no thread of this process runs, after a SIGSTOP.
+#[track_caller]
+pub fn wait_until_stopped(pid: u32) {
+    let tasks = format!("/proc/{pid}/task");
+    wait_until("it has stopped", PATIENCE, || {
+        let mut threads = fs::read_dir(&tasks).unwrap().flatten();
+        threads.all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            // `pid (name) T …`
+            stat.rsplit(')')
+                .next()
+                .is_some_and(|rest| rest.starts_with(" T"))
+        })
+    });
 }
 
 /// The folder of the project.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{PATIENCE, TempDir, project, send_signal, wait_until};
+use super::{PATIENCE, TempDir, project, send_signal, wait_until, wait_until_stopped};
 
 pub struct NatsServer {
     dir: TempDir,
@@ -76,17 +76,7 @@ impl NatsServer {
     /// SIGSTOP, and waits until no thread of it runs: it keeps its connections and answers nothing.
     pub fn stop(&self) {
         self.signal("STOP");
-        let tasks = format!("/proc/{}/task", self.child.borrow().id());
-        wait_until("nats-server has stopped", PATIENCE, || {
-            let mut threads = fs::read_dir(&tasks).unwrap().flatten();
-            threads.all(|thread| {
-                let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
-                // `pid (name) T …`
-                stat.rsplit(')')
-                    .next()
-                    .is_some_and(|rest| rest.starts_with(" T"))
-            })
-        });
+        wait_until_stopped(self.child.borrow().id());
     }
 
     /// SIGCONT
