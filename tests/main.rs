@@ -68,6 +68,8 @@ mod paths;
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
 mod scale;
+// Streams whose schema is being registered.
+mod registry_waits;
 // Who gets through the relay that speaks TLS.
 mod relay;
 // What no real server does on demand.

@@ -25,6 +25,9 @@ use crate::settings::registry::{ID_HEADERS, OnSchemaError, PayloadFormat, Regist
 use crate::singer::guide::Shape;
 use crate::singer::stream::{Change, Schema};
 
+/// Bytes of states that are kept back, above which every second one is given up.
+const MAX_STATES_BYTES: usize = 4 * 1024 * 1024;
+
 /// The registrations of a run, and what waits for them.
 pub(super) struct Schemas {
     format: PayloadFormat,
@@ -38,6 +41,7 @@ pub(super) struct Schemas {
     held: BTreeMap<u64, usize>,
     /// States behind held records: the number of records before each, and its value.
     states: VecDeque<(u64, String)>,
+    states_bytes: usize,
 }
 
 /// A stream whose schema is being registered.
@@ -52,6 +56,8 @@ pub(super) struct Waiting {
 
 /// Where a record lies in its block.
 struct HeldRecord {
+    /// Among all records.
+    number: u64,
     start: usize,
     length: usize,
     shape: Shape,
@@ -75,6 +81,7 @@ impl Schemas {
             open: 0,
             held: BTreeMap::new(),
             states: VecDeque::new(),
+            states_bytes: 0,
         })
     }
 
@@ -112,14 +119,29 @@ impl Schemas {
         oldest.is_some_and(|(first, _)| *first <= records)
     }
 
-    /// Keeps a state back. An older one is given up where the two are due together.
+    /// Keeps a state back. Where they are too many, every second one is given up: a newer one says all that it said.
     fn keep_back(&mut self, records: u64, state: &str) {
-        if let Some((newest, _)) = self.states.back()
-            && self.held.range(newest + 1..=records).next().is_none()
-        {
-            self.states.pop_back();
-        }
+        self.states_bytes += state.len();
         self.states.push_back((records, state.to_owned()));
+        if self.states_bytes > MAX_STATES_BYTES {
+            let mut place = self.states.len();
+            self.states.retain(|_| {
+                place -= 1;
+                place.is_multiple_of(2)
+            });
+            self.states_bytes = self.states.iter().map(|(_, state)| state.len()).sum();
+        }
+    }
+
+    /// The oldest state, if no held record is before it any more.
+    fn take_state(&mut self) -> Option<String> {
+        let (records, _) = self.states.front()?;
+        if self.is_behind(*records) {
+            return None;
+        }
+        let (_, state) = self.states.pop_front()?;
+        self.states_bytes -= state.len();
+        Some(state)
     }
 }
 
@@ -223,6 +245,7 @@ impl Flow {
         }
         if let Some((_, records)) = waiting.held.last_mut() {
             records.push(HeldRecord {
+                number: self.counts.records,
                 start: lines.start_of(record),
                 length: record.len(),
                 shape,
@@ -307,24 +330,39 @@ impl Flow {
             return Ok(());
         };
         for (lines, records) in waiting.held {
-            let block = Arc::clone(&lines.block);
+            let mut outcome = Ok(());
             for held in records {
-                let bytes = &block.bytes()[held.start..][..held.length];
-                let record = str::from_utf8(bytes)
-                    .map_err(|_| Error::new(Kind::Internal, "a held record has changed"))?;
-                self.take_record_of(place, record, held.shape, &lines)
-                    .map_err(|error| match error.kind() {
-                        Kind::Input | Kind::Refused if !self.is_broken => {
-                            error.line(lines.place(held.start).line)
-                        }
-                        _ => error,
-                    })?;
+                outcome = self.take_held(place, &held, &lines);
+                if outcome.is_err() {
+                    // A state before it is behind none that is held any more.
+                    self.schemas.held.remove(&waiting.first);
+                    self.schemas.held.insert(held.number, place);
+                    break;
+                }
             }
-            self.hand_out(&lines)?;
+            let handed_out = self.hand_out(&lines);
+            if outcome.is_err() {
+                self.release_states();
+            }
+            outcome.and(handed_out)?;
         }
         self.schemas.held.remove(&waiting.first);
         self.release_states();
         Ok(())
+    }
+
+    fn take_held(&mut self, place: usize, held: &HeldRecord, lines: &Lines) -> Result<(), Error> {
+        let block = Arc::clone(&lines.block);
+        let bytes = &block.bytes()[held.start..][..held.length];
+        let record = str::from_utf8(bytes)
+            .map_err(|_| Error::new(Kind::Internal, "a held record has changed"))?;
+        self.take_record_of(place, record, held.shape, lines)
+            .map_err(|error| match error.kind() {
+                Kind::Input | Kind::Refused if !self.is_broken => {
+                    error.line(lines.place(held.start).line)
+                }
+                _ => error,
+            })
     }
 
     /// Takes a STATE: as a checkpoint, or kept back where it is behind a record that is held.
@@ -338,10 +376,7 @@ impl Flow {
     }
 
     fn release_states(&mut self) {
-        while let Some((records, _)) = self.schemas.states.front()
-            && !self.schemas.is_behind(*records)
-            && let Some((_, state)) = self.schemas.states.pop_front()
-        {
+        while let Some(state) = self.schemas.take_state() {
             self.push_state(&state);
         }
     }
