@@ -68,6 +68,8 @@ mod paths;
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
 mod scale;
+// What the registry answers, and what is made of it.
+mod registry_answers;
 // Streams whose schema is being registered.
 mod registry_waits;
 // Who gets through the relay that speaks TLS.

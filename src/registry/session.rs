@@ -139,7 +139,11 @@ impl Session {
             // Why, the next try of the registration shows in time.
             Err(Verdict::Passing(..)) => Ok(()),
             Ok(reply) => match classify(&reply, artifact, &self.dialect) {
-                Verdict::Lasting(error) | Verdict::Unauthorised(error) => Err(missing.cause(error)),
+                Verdict::Lasting(error) | Verdict::Unauthorised(error) => Err(Error::new(
+                    Kind::Refused,
+                    "the schema registry has no such group, and it cannot be made",
+                )
+                .cause(error)),
                 _ => Ok(()),
             },
             Err(Verdict::Lasting(error)) => Err(error),
