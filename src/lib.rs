@@ -11,8 +11,9 @@
 //!    │  reader thread: raw blocks, cut at a line end                          input.rs
 //!    ▼  bounded
 //!  main thread: parses blocks (rayon, where cores are spare; order kept)      pipeline/parse.rs
-//!    │    SCHEMA → a new route     STATE → a checkpoint                       pipeline/flow.rs
-//!    │    RECORD → checked, routed, added to its worker's part                pipeline/records.rs
+//!    │    SCHEMA → registered, its stream's records held until it is          pipeline/schemas.rs, registry/
+//!    │    STATE → a checkpoint                                                pipeline/flow.rs
+//!    │    RECORD → checked, routed, encoded, added to its worker's part       pipeline/records.rs, encode/
 //!    │      (or, where that fails, skipped or made a dead letter)             pipeline/invalid.rs
 //!    ▼  one bounded channel per worker
 //!  worker pool (fixed): numbers its messages, keeps what is unconfirmed,      pipeline/worker.rs
@@ -43,7 +44,8 @@
 //! - `singer`: one line to a message (a validating scanner, nothing is built), schemas, BATCH manifests.
 //!   `encode`: records to Avro. `route`: subjects, keys of buckets and headers from templates. `checkpoint`: which STATE may be written when.
 //!   `replay`: what was published and is not confirmed. All pure: no I/O, no thread, no clock.
-//! - `input`: bytes to blocks. `broker`: the boundary around NATS, see below. `state_out`: the only writer of
+//! - `input`: bytes to blocks. `broker`: the boundary around NATS, see below. `registry`: schemas to their ids, on threads
+//!   of its own; `session` registers one, `dialect` and `answer` are what is said and heard. `state_out`: the only writer of
 //!   stdout in a run. `stderr`, `logging`, `progress`.
 //! - `pipeline`: the flow and the workers. It waits in one place, for everything at once.
 //! - `target`, `app`: the library's and the program's front.
@@ -74,7 +76,9 @@
 //! - A stream belongs to one worker, so its records stay in order without a lock. What is sent again is sent in
 //!   the order of the messages' numbers, which never change; dead letters keep the number of their record.
 //! - A payload is a slice of the block that was read, kept alive until it is confirmed. A plain record is
-//!   neither copied nor allocated for.
+//!   neither copied nor allocated for. Only a format that is asked for makes another payload of it.
+//! - With a registry, no record is published before its schema is registered, and no STATE passes one that is held.
+//!   A stream waits for its own schema alone.
 //! - Every queue is bounded, and the blocks of a run are bounded in bytes together. Every wait has a deadline.
 //! - The flow calls nothing that can block without end. What can (reading, publishing, connecting, writing to
 //!   stdout) is on threads that are left behind when the run ends.
