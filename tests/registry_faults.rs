@@ -100,7 +100,7 @@ fn a_registry_that_is_down_is_waited_for_as_long_as_the_setting_says() {
     outcome.check(outcome.took < Duration::from_secs(10), "it ends in time");
     assert_eq!(subscriber.messages(), []);
 
-    let run = target(LONG).args(["--log-level", "debug"]);
+    let run = target(LONG).env("TARGET_NATS_LOGLEVEL", "DEBUG");
     let run = run.deadline(Duration::from_secs(LONG.into()));
     let mut run = run.input(input).start();
     run.wait_for_log("is tried again");
@@ -168,7 +168,7 @@ fn a_registry_that_hangs_ends_the_run_in_time_or_is_waited_for() {
     outcome.check(outcome.took < Duration::from_secs(15), "it ends in time");
     assert_eq!(subscriber.messages(), []);
 
-    let run = target(60).args(["--log-level", "debug"]);
+    let run = target(60).env("TARGET_NATS_LOGLEVEL", "DEBUG");
     let mut run = run.deadline(Duration::from_mins(2)).input(input).start();
     // A third of the time for one call.
     run.wait_for_log("is tried again");
@@ -272,7 +272,7 @@ fn a_signal_ends_a_run_that_waits_for_a_registry() {
     registry.wait_for(2);
     run.signal("TERM");
     let outcome = run.wait();
-    outcome.exits(128 + SIGTERM).prints("1\n");
+    outcome.dies_by(SIGTERM).prints("1\n");
     outcome.check(outcome.took < PATIENCE, "it ends in time");
     assert_eq!(subjects(&subscriber.messages()), ["fast"]);
     gate.open();
