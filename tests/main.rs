@@ -78,6 +78,14 @@ mod relay;
 mod scripted;
 // What is never printed.
 mod secrecy;
+// Schemas in a registry: registered, found again, looked up, and their ids in messages.
+mod registry;
+// A registry that is down, slow, killed, or shared by many.
+mod registry_faults;
+// What the rules of a registry refuse.
+mod registry_rules;
+// Answers that no real registry gives on demand.
+mod registry_scripted;
 // The harness of the schema registry, without the program.
 mod rig;
 // Its scripted servers, likewise.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::subscriber::value_of;
 use super::{NatsServer, PATIENCE};
 
 /// How long one attempt at a request may take.
@@ -36,11 +37,7 @@ impl Stored {
 
     /// The value of a header, by its exact name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let lines = self.headers.as_deref()?.split("\r\n");
-        let mut named = lines.filter_map(|line| line.split_once(':'));
-        named
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.trim())
+        value_of(self.headers.as_deref(), name)
     }
 }
 

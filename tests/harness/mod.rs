@@ -48,6 +48,7 @@ pub use proxy::Proxy;
 pub use random::{Random, seeds};
 pub use readers::{Reader, alike, fastavro_cases, framed, java_reads};
 pub use registry::{Registry, Version};
+pub use registry_calls::Registered;
 pub use running::Running;
 pub use scripted_answers::{Answer, Gate};
 pub use scripted_http::{Clients, Request, ScriptedHttp};
@@ -149,6 +150,12 @@ pub fn schema(stream: &str, keys: &[&str]) -> String {
     format!(
         r#"{{"type":"SCHEMA","stream":{stream},"schema":{{"type":"object","properties":{{"id":{{"type":"integer"}}}}}},"key_properties":{keys}}}"#
     ) + "\n"
+}
+
+/// A SCHEMA line with this text as the schema, and no key.
+pub fn schema_as(stream: &str, schema: &str) -> String {
+    let stream = serde_json::to_string(stream).unwrap();
+    format!(r#"{{"type":"SCHEMA","stream":{stream},"schema":{schema},"key_properties":[]}}"#) + "\n"
 }
 
 /// A RECORD line with this text as the record.

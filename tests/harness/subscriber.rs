@@ -30,6 +30,20 @@ impl Message {
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.payload).expect("the payload is UTF-8")
     }
+
+    /// The value of a header, by its exact name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        value_of(self.headers.as_deref(), name)
+    }
+}
+
+/// The value of a header in a block of them.
+pub fn value_of<'a>(headers: Option<&'a str>, name: &str) -> Option<&'a str> {
+    let lines = headers?.split("\r\n");
+    let mut named = lines.filter_map(|line| line.split_once(':'));
+    named
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value.trim())
 }
 
 type Handler = Box<dyn FnMut(&Message) + Send>;

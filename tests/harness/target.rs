@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::running::{Input, Report};
-use super::{Cluster, NatsServer, Outcome, PATIENCE, Running, TempDir};
+use super::{Cluster, NatsServer, Outcome, PATIENCE, Registry, Running, TempDir, Version};
 
 /// The built program.
 const EXECUTABLE: &str = env!("CARGO_BIN_EXE_target-nats");
@@ -63,6 +63,24 @@ impl Target {
     pub fn cluster(self, cluster: &Cluster) -> Self {
         let target = cluster.nodes().iter().fold(self, Self::log_of);
         target.setting("nats_url", cluster.url())
+    }
+
+    /// Registers schemas in a group of this registry, by the newest of its own APIs.
+    pub fn registry(self, registry: &Registry, group: &str) -> Self {
+        let url = match registry.version {
+            Version::V3_3 | Version::V3_0 => registry.url(),
+            Version::V2_6 => registry.v2_url(),
+        };
+        let mut target = self.registry_at(&url, group);
+        target.logs.push(registry.log_path());
+        target
+    }
+
+    /// Registers schemas in a group of what is at this base.
+    pub fn registry_at(self, url: &str, group: &str) -> Self {
+        self.setting("enable_schema_registry", true)
+            .setting("schema_registry_url", url)
+            .setting("schema_group_id", group)
     }
 
     /// Shows the log of this server when an assertion fails.
