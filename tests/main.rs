@@ -70,6 +70,14 @@ mod restarts;
 mod scale;
 // What the registry answers, and what is made of it.
 mod registry_answers;
+// What `--check` tells of a registry.
+mod registry_check;
+// Logins at a registry.
+mod registry_login;
+// Proxies, redirects and time-outs on the way to a registry.
+mod registry_network;
+// Encrypted connections to a registry.
+mod registry_tls;
 // Streams whose schema is being registered.
 mod registry_waits;
 // Who gets through the relay that speaks TLS.

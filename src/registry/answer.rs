@@ -261,20 +261,11 @@ fn is_conflict(problem: &Problem) -> bool {
 }
 
 fn redirect_error(reply: &Reply) -> Error {
-    // A login or a query in it is nobody's business.
-    let location = reply.location.as_deref().unwrap_or_default();
-    let location = location.split(['?', '#']).next().unwrap_or_default();
-    let location = match location.split_once("://") {
-        Some((scheme, rest)) => {
-            let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-            format!("{scheme}://{host}")
-        }
-        None => location.to_owned(),
-    };
     let what = "the schema registry redirects us, which would lose what we send";
     let cause = format!(
-        "status {}, to {location}. Set schema_registry_url to where it really is",
-        reply.status
+        "status {}, to {}. Set schema_registry_url to where it really is",
+        reply.status,
+        reply.redirect_target()
     );
     Error::new(Kind::Refused, what).cause(cause)
 }

@@ -24,7 +24,7 @@ const JSON: &str = "application/json";
 pub(super) const DEFAULT_GROUP: &str = "default";
 
 /// Where and how a registry is asked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Dialect {
     pub(super) api: Api,
     pub(super) group: String,
@@ -114,19 +114,39 @@ impl Dialect {
     pub(super) fn look(&self, path: &str) -> Call {
         Call {
             url: format!("{}{path}", self.base),
-            headers: Vec::new(),
+            headers: match self.api {
+                Api::V3 | Api::V2 => Vec::new(),
+                Api::Ccompat => self.group_header(),
+            },
             body: None,
+        }
+    }
+
+    /// The same registry by another of its APIs, which Apicurio has side by side.
+    pub(super) fn beside(&self, api: Api) -> Self {
+        let root = self.base.split("/apis/").next().unwrap_or_default();
+        let path = match api {
+            Api::V3 => "/apis/registry/v3",
+            Api::V2 => "/apis/registry/v2",
+            Api::Ccompat => "/apis/ccompat/v7",
+        };
+        Self {
+            api,
+            group: self.group.clone(),
+            base: format!("{root}{path}"),
         }
     }
 
     fn subject_call(&self, path: &str, artifact: &Artifact) -> Call {
         let body = json!({"schema": artifact.text, "schemaType": artifact.kind.name()});
-        let mut call = self.post(path, body.to_string());
-        if self.group != DEFAULT_GROUP {
-            call.headers
-                .push(("X-Registry-GroupId", self.group.clone()));
-        }
-        call
+        self.post(path, body.to_string())
+    }
+
+    /// Confluent's API has no groups in its paths.
+    fn group_header(&self) -> Vec<(&'static str, String)> {
+        let is_needed = self.group != DEFAULT_GROUP;
+        let header = is_needed.then(|| ("X-Registry-GroupId", self.group.clone()));
+        header.into_iter().collect()
     }
 
     fn post(&self, path: &str, body: String) -> Call {
@@ -202,5 +222,14 @@ mod tests {
         check(&call, "http://r/b/groups", r#"{"groupId":"g"}"#);
         let call = dialect(Api::V2, "g").create_group().unwrap();
         check(&call, "http://r/b/groups", r#"{"id":"g"}"#);
+    }
+
+    #[test]
+    fn another_api_is_beside_the_one_that_is_used() {
+        let mut confluent = dialect(Api::Ccompat, "g");
+        confluent.base = "http://r/p/apis/ccompat/v7".to_owned();
+        let native = confluent.beside(Api::V2).look("/system/info");
+        assert_eq!(native.url, "http://r/p/apis/registry/v2/system/info");
+        assert_eq!(native.headers, []);
     }
 }

@@ -1,5 +1,5 @@
-//! HTTP, one call at a time: the only file that names `ureq`. It knows deadlines, certificates and proxies, and
-//! nothing of registries.
+//! HTTP, one call at a time: the only file that names `ureq`. It knows deadlines and proxies, and nothing of
+//! registries; certificates are checked in `tls.rs`.
 //!
 //! What of `ureq` would hurt is set here (spec apicurio.md, 3.3): it has no time-outs of its own, follows redirects
 //! (a POST becomes a GET that succeeds), turns a status into an error without its body, and reads a login in the URL
@@ -7,10 +7,11 @@
 
 use std::time::{Duration, Instant};
 
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Proxy};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::proxy::proxy_for;
+use super::tls;
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
 
@@ -24,6 +25,8 @@ const IDLE_CONNECTIONS: usize = 16;
 /// Makes calls to one base URL, over connections that are kept.
 pub(super) struct Http {
     agent: Agent,
+    /// The variable that names the proxy, where there is one.
+    proxy: Option<&'static str>,
 }
 
 /// Whom we trust, and who we are, all in PEM form.
@@ -54,6 +57,21 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
 }
 
+impl Reply {
+    /// Where a redirect points, without a login or a query in it, which are nobody's business.
+    pub(super) fn redirect_target(&self) -> String {
+        let location = self.location.as_deref().unwrap_or_default();
+        let location = location.split(['?', '#']).next().unwrap_or_default();
+        match location.split_once("://") {
+            Some((scheme, rest)) => {
+                let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+                format!("{scheme}://{host}")
+            }
+            None => location.to_owned(),
+        }
+    }
+}
+
 /// Why no answer came.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -66,13 +84,10 @@ impl Http {
     /// An agent for calls to this URL. Fails with `Config` where a certificate or the proxy cannot be used.
     pub(super) fn new(url: &str, certificates: &Certificates<'_>) -> Result<Self, Error> {
         let is_https = url.starts_with("https:");
-        let proxy = proxy_for(url, &|name| std::env::var(name).ok())
-            .map(|(variable, address)| {
-                Proxy::new(&address).map_err(|_| {
-                    let what = format!("the proxy in {variable} cannot be used");
-                    Error::new(Kind::Config, what).cause("it is no URL of an HTTP proxy")
-                })
-            })
+        let named = proxy_for(url, &|name| std::env::var(name).ok());
+        let variable = named.as_ref().map(|(variable, _)| *variable);
+        let proxy = named
+            .map(|(variable, address)| parse_proxy(variable, &address))
             .transpose()?;
         let config = Agent::config_builder()
             .http_status_as_error(false)
@@ -90,6 +105,7 @@ impl Http {
         };
         Ok(Self {
             agent: config.build().new_agent(),
+            proxy: variable,
         })
     }
 
@@ -117,7 +133,7 @@ impl Http {
                     .send(body)
             }
         };
-        let mut response = outcome.map_err(|error| judge(&error))?;
+        let mut response = outcome.map_err(|error| self.judge(&error))?;
         let text = |name: &str| {
             let value = response.headers().get(name)?.to_str().ok()?;
             Some(value.to_owned())
@@ -131,21 +147,32 @@ impl Http {
             // Read to its end, or the connection would not be used again.
             body: (response.body_mut().with_config().limit(MAX_BODY_BYTES))
                 .read_to_vec()
-                .map_err(|error| judge(&error))?,
+                .map_err(|error| self.judge(&error))?,
         })
+    }
+
+    fn judge(&self, error: &ureq::Error) -> Failure {
+        match (judge(error), self.proxy) {
+            (Failure::Passing(why), Some(variable)) => {
+                Failure::Passing(format!("{why} (by way of the proxy in {variable})"))
+            }
+            (failure, _) => failure,
+        }
     }
 }
 
 fn judge(error: &ureq::Error) -> Failure {
-    let lasting = |what: &str| Failure::Lasting(Error::new(Kind::Refused, what).cause(error));
     match error {
-        ureq::Error::Rustls(rustls) => lasting(describe_tls(rustls)),
+        ureq::Error::Rustls(rustls) => tls::judge(rustls),
         // A handshake's failure may come inside an error of reading.
         ureq::Error::Io(io) => match io.get_ref().and_then(|inner| inner.downcast_ref()) {
-            Some(rustls) => lasting(describe_tls(rustls)),
+            Some(rustls) => tls::judge(rustls),
             None => Failure::Passing(io.to_string()),
         },
-        ureq::Error::Tls(_) => lasting("TLS with the server failed"),
+        ureq::Error::Tls(what) => {
+            let what = format!("TLS with the server failed: {what}");
+            Failure::Lasting(Error::new(Kind::Refused, what))
+        }
         ureq::Error::Http(_) | ureq::Error::BadUri(_) => {
             // What it says may repeat a header's value.
             Failure::Lasting(Error::new(
@@ -153,37 +180,54 @@ fn judge(error: &ureq::Error) -> Failure {
                 "the request cannot be sent: an address or a login holds a character that HTTP does not allow",
             ))
         }
-        ureq::Error::BodyExceedsLimit(_) => lasting("the answer is too long"),
+        ureq::Error::BodyExceedsLimit(_) => {
+            Failure::Lasting(Error::new(Kind::Refused, "the answer is too long"))
+        }
         ureq::Error::Timeout(_) => Failure::Passing("no answer came in time".to_owned()),
-        ureq::Error::ConnectProxyFailed(_) => Failure::Passing(format!("the proxy: {error}")),
+        ureq::Error::ConnectProxyFailed(reason) => judge_proxy(reason),
         other => Failure::Passing(other.to_string()),
     }
 }
 
-fn describe_tls(error: &rustls::Error) -> &'static str {
-    match error {
-        rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer) => {
-            "the server's certificate comes from nobody who is trusted (setting schema_registry_ca names the certificates that are)"
-        }
-        rustls::Error::InvalidCertificate(_) => "the server's certificate is not valid",
-        rustls::Error::AlertReceived(_) => {
-            "the server ended TLS; it may want a certificate (settings schema_registry_cert and schema_registry_key)"
-        }
-        _ => "TLS with the server failed",
+/// What a proxy's answer means, from the text that `ureq` makes of it: `proxy server responded 407/407`.
+fn judge_proxy(reason: &str) -> Failure {
+    let status = reason
+        .strip_prefix("proxy server responded ")
+        .and_then(|rest| rest.split('/').next()?.parse::<u16>().ok());
+    let refused =
+        |what: &str, hint: &str| Failure::Lasting(Error::new(Kind::Refused, what).cause(hint));
+    match status {
+        Some(407) => refused(
+            "the proxy does not accept the login, or wants one",
+            "user and password go into the proxy's URL in the environment, percent-encoded",
+        ),
+        Some(408 | 425 | 429) => Failure::Passing(format!("the proxy: {reason}")),
+        Some(status @ 300..500) => refused(
+            "the proxy does not connect us to the server",
+            &format!("status {status}; NO_PROXY names the hosts that are asked without it"),
+        ),
+        _ => Failure::Passing(format!("the proxy: {reason}")),
     }
 }
 
+/// Fails where the proxy is none of HTTP: `ureq` would panic at one of SOCKS.
+fn parse_proxy(variable: &str, address: &str) -> Result<Proxy, Error> {
+    let proxy = Proxy::new(address).ok();
+    let is_http =
+        |proxy: &Proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
+    proxy.filter(is_http).ok_or_else(|| {
+        let what = format!("the proxy in {variable} cannot be used");
+        Error::new(Kind::Config, what).cause("it is no URL of an HTTP proxy")
+    })
+}
+
 fn tls_config(certificates: &Certificates<'_>) -> Result<TlsConfig, Error> {
-    let roots = match certificates.ca {
-        Some(pem) => parse_certificates("schema_registry_ca", pem)?,
-        // A container may have none of its own: then those that are bundled serve.
-        None => rustls_native_certs::load_native_certs()
-            .certs
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect(),
-    };
+    let owned = |der: &[u8]| Certificate::from_der(der).to_owned();
+    let roots: Vec<_> = (tls::trusted(certificates.ca)?.iter())
+        .map(|der| owned(der))
+        .collect();
     let config = TlsConfig::builder().root_certs(if roots.is_empty() {
+        // A container may have none of its own.
         RootCerts::WebPki
     } else {
         RootCerts::from(roots)
@@ -191,29 +235,10 @@ fn tls_config(certificates: &Certificates<'_>) -> Result<TlsConfig, Error> {
     let Some((cert, key)) = certificates.own else {
         return Ok(config.build());
     };
-    let chain = parse_certificates("schema_registry_cert", cert)?;
-    let key = PrivateKey::from_pem(key.expose().as_bytes())
-        .map_err(|_| config_error("schema_registry_key", "it holds no private key in PEM form"))?;
+    let chain = tls::own_chain(cert, key)?;
+    let chain: Vec<_> = chain.iter().map(|der| owned(der)).collect();
+    let key = PrivateKey::from_pem(key.expose().as_bytes()).map_err(|_| tls::unread_key())?;
     Ok(config
         .client_cert(Some(ClientCert::new_with_certs(&chain, key)))
         .build())
-}
-
-fn parse_certificates(setting: &str, pem: &str) -> Result<Vec<Certificate<'static>>, Error> {
-    let mut certificates = Vec::new();
-    for item in parse_pem(pem.as_bytes()) {
-        match item {
-            Ok(PemItem::Certificate(certificate)) => certificates.push(certificate),
-            Ok(_) => {}
-            Err(_) => return Err(config_error(setting, "a certificate in it is damaged")),
-        }
-    }
-    if certificates.is_empty() {
-        return Err(config_error(setting, "it holds no certificate in PEM form"));
-    }
-    Ok(certificates)
-}
-
-fn config_error(setting: &str, why: &str) -> Error {
-    Error::new(Kind::Config, format!("setting {setting} cannot be used")).cause(why)
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Registrar`] registers on threads of its own, so that a slow registry holds up nobody but the streams that wait
 //! for it. What it is asked for twice it knows. How a registration goes is in `session`; `dialect` and `answer` are what
-//! is said and heard, `http`, `login` and `oauth` by what means. `inspect` is `--check`.
+//! is said and heard, `http`, `tls`, `login` and `oauth` by what means. `inspect` is `--check`.
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -29,6 +29,7 @@ mod login;
 mod oauth;
 mod proxy;
 mod session;
+mod tls;
 
 /// Registrations at a time. A registry takes 4 to 8 ms for one; more at once make it no faster (spec apicurio.md, 5).
 const MAX_THREADS: usize = 8;

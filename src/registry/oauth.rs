@@ -21,7 +21,14 @@ const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 pub(super) struct Tokens {
     http: Http,
     oauth: OAuth,
-    current: Mutex<Option<Token>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    token: Option<Token>,
+    /// Whether the endpoint wants the client in a header.
+    wants_header: bool,
 }
 
 #[derive(Clone)]
@@ -40,7 +47,7 @@ impl Tokens {
         Ok(Self {
             http: Http::new(&oauth.url, &certificates)?,
             oauth: oauth.clone(),
-            current: Mutex::new(None),
+            known: Mutex::default(),
         })
     }
 
@@ -51,44 +58,52 @@ impl Tokens {
         deadline: Instant,
     ) -> Result<Secret, Failure> {
         // Held during the call: who comes meanwhile wants the same token.
-        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = &*current
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = &known.token
             && Instant::now() < token.renew_at
             && refused != Some(&token.text)
         {
             return Ok(token.text.clone());
         }
-        let token = self.ask(deadline)?;
-        *current = Some(token.clone());
+        let token = self.ask(&mut known.wants_header, deadline)?;
+        known.token = Some(token.clone());
         Ok(token.text)
     }
 
     /// Sends the credentials in the form, and to a server that does not read them there, in a header.
-    fn ask(&self, deadline: Instant) -> Result<Token, Failure> {
-        let OAuth {
-            client_id,
-            client_secret,
-            scope,
-            ..
-        } = &self.oauth;
-        let scope = scope
-            .as_ref()
-            .map(|scope| format!("&scope={}", encode(scope)));
-        let form = "grant_type=client_credentials".to_owned() + &scope.unwrap_or_default();
-        let with_client = format!(
-            "{form}&client_id={}&client_secret={}",
-            encode(client_id),
-            encode(client_secret.expose())
-        );
-        let mut reply = self.post(&with_client, &[], deadline)?;
-        if is_client_unknown(&reply) {
-            // RFC 6749, 2.3.1: both are form-encoded first.
-            let secret = Secret::new(encode(client_secret.expose()));
-            let login = basic(&encode(client_id), &secret);
-            let header = [("Authorization", login.expose())];
-            reply = self.post(&form, &header, deadline)?;
+    fn ask(&self, wants_header: &mut bool, deadline: Instant) -> Result<Token, Failure> {
+        if !*wants_header {
+            let reply = self.ask_by_form(deadline)?;
+            if !is_client_unknown(&reply) {
+                return read_token(&reply);
+            }
         }
-        read_token(&reply)
+        let token = read_token(&self.ask_by_header(deadline)?)?;
+        *wants_header = true;
+        Ok(token)
+    }
+
+    fn ask_by_form(&self, deadline: Instant) -> Result<Reply, Failure> {
+        let form = format!(
+            "{}&client_id={}&client_secret={}",
+            self.form(),
+            encode(&self.oauth.client_id),
+            encode(self.oauth.client_secret.expose())
+        );
+        self.post(&form, &[], deadline)
+    }
+
+    fn ask_by_header(&self, deadline: Instant) -> Result<Reply, Failure> {
+        // RFC 6749, 2.3.1: both are form-encoded first.
+        let secret = Secret::new(encode(self.oauth.client_secret.expose()));
+        let login = basic(&encode(&self.oauth.client_id), &secret);
+        self.post(&self.form(), &[("Authorization", login.expose())], deadline)
+    }
+
+    fn form(&self) -> String {
+        let scope = self.oauth.scope.as_ref();
+        let scope = scope.map(|scope| format!("&scope={}", encode(scope)));
+        "grant_type=client_credentials".to_owned() + &scope.unwrap_or_default()
     }
 
     fn post(
@@ -133,6 +148,13 @@ fn read_token(reply: &Reply) -> Result<Token, Failure> {
         return Err(Failure::Passing(format!(
             "the token endpoint: status {status}"
         )));
+    }
+    if matches!(status, 301..=308) {
+        let what = "the token endpoint redirects us (schema_registry_oauth_url)";
+        let cause = format!("status {status}, to {}", reply.redirect_target());
+        return Err(Failure::Lasting(
+            Error::new(Kind::Refused, what).cause(cause),
+        ));
     }
     let what =
         "the token endpoint gives no token for the client credentials (schema_registry_oauth_url)";

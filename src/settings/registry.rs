@@ -182,7 +182,8 @@ impl RegistryDraft {
             (
                 self.oauth_url.is_some()
                     || self.oauth_client_id.is_some()
-                    || self.oauth_client_secret.is_some(),
+                    || self.oauth_client_secret.is_some()
+                    || self.oauth_scope.is_some(),
                 "schema_registry_oauth_url with its client",
             ),
         ];
@@ -195,18 +196,10 @@ impl RegistryDraft {
             return Err(format!("the registry has more than one login: {given}"));
         }
         if let Some((user, password)) = in_url {
-            return Ok(RegistryLogin::Basic {
-                user: user.clone(),
-                password: password.clone(),
-            });
+            return basic_login(user, password);
         }
         match (&self.user, &self.password) {
-            (Some(user), Some(password)) => {
-                return Ok(RegistryLogin::Basic {
-                    user: user.clone(),
-                    password: password.clone(),
-                });
-            }
+            (Some(user), Some(password)) => return basic_login(user, password),
             (None, None) => {}
             _ => {
                 return Err(
@@ -260,6 +253,19 @@ impl RegistryDraft {
         };
         Ok((Some(registry), format))
     }
+}
+
+/// The registry takes what is before the first colon for the name (RFC 7617).
+fn basic_login(user: &str, password: &Secret) -> Result<RegistryLogin, String> {
+    if user.contains(':') {
+        return Err(
+            "the registry's user has a colon in the name, which no login can hold".to_owned(),
+        );
+    }
+    Ok(RegistryLogin::Basic {
+        user: user.to_owned(),
+        password: password.clone(),
+    })
 }
 
 /// A group's id. The registry folds `.` and `..` away, and fails in odd ways at other spellings of `default` (spec
