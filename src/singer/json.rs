@@ -72,6 +72,27 @@ impl<'a> Scanner<'a> {
         self.key().map(Some)
     }
 
+    /// Takes the next key of an object as [`Scanner::next_key`] does, if it is spelt like this, quotes included.
+    /// Else the scanner stays where it is, and nothing is said of the text.
+    pub(crate) fn take_key(&mut self, first: bool, quoted: &str) -> bool {
+        let start = self.at;
+        self.skip_space();
+        if !first && self.peek() == b',' {
+            self.at += 1;
+            self.skip_space();
+        }
+        if self.take(Some(quoted)) {
+            self.skip_space();
+            if self.peek() == b':' {
+                self.at += 1;
+                self.skip_space();
+                return true;
+            }
+        }
+        self.at = start;
+        false
+    }
+
     /// Takes `"key":` and the space around it.
     fn key(&mut self) -> Result<&'a str, Fault> {
         if self.peek() != b'"' {
