@@ -142,19 +142,19 @@ impl Encoder<'_> {
 
     fn array(&mut self, items: &Slot, text: &str) -> Result<(), Misfit> {
         let mut scanner = Scanner::new(text);
-        if !scanner.take(Some("[")) {
+        if !scanner.take_byte(b'[') {
             return Err("a value that is not an array".into());
         }
         let block = Length::begin(self.out);
         let mut count = 0;
         scanner.skip_space();
-        while !scanner.take(Some("]")) {
+        while !scanner.take_byte(b']') {
             let value = scanner.value().map_err(invalid)?;
             self.slot(items, value)
                 .map_err(|misfit| misfit.in_item(count))?;
             count += 1;
             scanner.skip_space();
-            scanner.take(Some(","));
+            scanner.take_byte(b',');
         }
         block.end_blocks(self.out, count);
         Ok(())
