@@ -72,6 +72,25 @@ impl<'a> Scanner<'a> {
         self.key().map(Some)
     }
 
+    /// Takes the next key of an object as [`Scanner::next_key`] does, if it is spelt like this, quotes included.
+    /// Else the scanner stays where it is, and nothing is said of the text.
+    pub(crate) fn take_key(&mut self, first: bool, quoted: &str) -> bool {
+        let start = self.at;
+        self.skip_space();
+        if !first && self.take_byte(b',') {
+            self.skip_space();
+        }
+        if self.take(Some(quoted)) {
+            self.skip_space();
+            if self.take_byte(b':') {
+                self.skip_space();
+                return true;
+            }
+        }
+        self.at = start;
+        false
+    }
+
     /// Takes `"key":` and the space around it.
     fn key(&mut self) -> Result<&'a str, Fault> {
         if self.peek() != b'"' {
@@ -176,6 +195,13 @@ impl<'a> Scanner<'a> {
             }
             _ => false,
         }
+    }
+
+    /// Takes a byte if it is what comes next.
+    pub(crate) fn take_byte(&mut self, byte: u8) -> bool {
+        let is_next = self.peek() == byte;
+        self.at += usize::from(is_next);
+        is_next
     }
 
     /// What was taken since a place that [`Scanner::at`] gave.
@@ -297,12 +323,15 @@ fn begins_with(bytes: &[u8], start: &[u8]) -> bool {
     let Some(bytes) = bytes.get(..start.len()) else {
         return false;
     };
-    match (bytes.first_chunk::<8>(), start.first_chunk::<8>()) {
-        (Some(a), Some(b)) if start.len() <= 16 => {
-            a == b && bytes.last_chunk::<8>() == start.last_chunk::<8>()
-        }
+    match start.len() {
+        8..=16 => have_same_ends::<8>(bytes, start),
+        4..8 => have_same_ends::<4>(bytes, start),
         _ => bytes == start,
     }
+}
+
+fn have_same_ends<const N: usize>(a: &[u8], b: &[u8]) -> bool {
+    a.first_chunk::<N>() == b.first_chunk::<N>() && a.last_chunk::<N>() == b.last_chunk::<N>()
 }
 
 /// The high bit of each byte of `chunk` that ends a run of plain string bytes: `"`, `\` or below 0x20.

@@ -1,74 +1,55 @@
-//! A record's JSON text to Avro binary. It allocates what it needs for finding fields once a record, and nothing
-//! a field.
+//! A record's JSON text to Avro binary, in two steps for each object: where its values are, and then each value in the
+//! order of the schema. Memory is asked for only by objects of many fields, and by strings with escapes once a record.
 
 use super::decimal;
 use super::instant;
 use super::misfit::Misfit;
-use super::shape::{Record, Shape, Slot};
+use super::shape::{Next, Record, Shape, Slot};
 use super::wire::{Length, push_bytes, push_long};
 use crate::singer::json::Scanner;
 use crate::singer::value::{self, push_unescaped, string_inside, unescape};
 
+/// Fields of a record that are found without asking for memory.
+const FEW_FIELDS: usize = 32;
+
 /// Appends a record; on failure `out` holds some of it. `text` was scanned before.
 pub(super) fn encode(record: &Record, text: &str, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    out.reserve(text.len() / 2);
     let mut encoder = Encoder {
         out,
-        found: Vec::with_capacity(2 * record.fields.len()),
         text: String::new(),
     };
     encoder.record(record, text)
 }
 
-struct Encoder<'a, 'o> {
+struct Encoder<'o> {
     out: &'o mut Vec<u8>,
-    /// The texts of the fields of the records that are being written, the innermost record's at the end.
-    found: Vec<Option<&'a str>>,
     /// Room for the text of a string that has escapes.
     text: String,
 }
 
-impl<'a> Encoder<'a, '_> {
-    fn record(&mut self, record: &Record, text: &'a str) -> Result<(), Misfit> {
-        let base = self.found.len();
-        self.found.resize(base + record.fields.len(), None);
-        self.find_fields(record, text, base)?;
-        for (place, field) in record.fields.iter().enumerate() {
-            match self.found[base + place] {
+impl Encoder<'_> {
+    fn record(&mut self, record: &Record, text: &str) -> Result<(), Misfit> {
+        let (mut few, mut many) = ([None; FEW_FIELDS], Vec::new());
+        let found = if let Some(few) = few.get_mut(..record.fields.len()) {
+            few
+        } else {
+            many.resize(record.fields.len(), None);
+            &mut many
+        };
+        find_fields(record, text, found)?;
+        for (field, value) in record.fields.iter().zip(found) {
+            match *value {
                 Some(value) => self.slot(&field.slot, value),
                 None if field.slot.takes_null() => self.slot(&field.slot, "null"),
-                None => Err(Misfit::new(
-                    "the record lacks a field that is required and not nullable",
-                )),
+                None => Err("the record lacks a field that is required and not nullable".into()),
             }
             .map_err(|misfit| misfit.in_field(&field.name))?;
         }
-        self.found.truncate(base);
         Ok(())
     }
 
-    /// Notes where the values are: they are written in the schema's order, and of keys that occur twice the last one
-    /// counts, as in Python.
-    fn find_fields(&mut self, record: &Record, text: &'a str, base: usize) -> Result<(), Misfit> {
-        let mut scanner = Scanner::new(text);
-        scanner
-            .enter_object()
-            .map_err(|_| "a value that is not an object")?;
-        let mut place = record.before_first();
-        let mut is_first = true;
-        while let Some(key) = scanner.next_key(is_first).map_err(invalid)? {
-            is_first = false;
-            let value = scanner.value().map_err(invalid)?;
-            if let Some(found) = record.place(place, key) {
-                place = found;
-                self.found[base + place] = Some(value);
-            } else if value != "null" {
-                refuse_undeclared(text, key)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn slot(&mut self, slot: &Slot, text: &'a str) -> Result<(), Misfit> {
+    fn slot(&mut self, slot: &Slot, text: &str) -> Result<(), Misfit> {
         if text == "null" {
             if slot.nullable {
                 push_long(self.out, 0);
@@ -84,7 +65,7 @@ impl<'a> Encoder<'a, '_> {
     }
 
     /// A value other than null.
-    fn shape(&mut self, shape: &Shape, text: &'a str) -> Result<(), Misfit> {
+    fn shape(&mut self, shape: &Shape, text: &str) -> Result<(), Misfit> {
         match shape {
             Shape::Null => return Err("a value in a field that can only be null".into()),
             Shape::Boolean => match text {
@@ -131,7 +112,7 @@ impl<'a> Encoder<'a, '_> {
     /// The text that a JSON string stands for; `None` for any other value.
     fn text_of<'t>(&'t mut self, value: &'t str) -> Option<&'t str> {
         let inside = string_inside(value)?;
-        if !inside.contains('\\') {
+        if !has_escape(inside) {
             return Some(inside);
         }
         self.text.clear();
@@ -140,7 +121,7 @@ impl<'a> Encoder<'a, '_> {
     }
 
     fn string(&mut self, inside: &str) {
-        if inside.contains('\\') {
+        if has_escape(inside) {
             self.text.clear();
             push_unescaped(inside, &mut self.text);
             push_bytes(self.out, self.text.as_bytes());
@@ -150,7 +131,7 @@ impl<'a> Encoder<'a, '_> {
     }
 
     /// From a number or, as decimals of Singer's SDK come, a string.
-    fn decimal(&mut self, decimal: decimal::Decimal, text: &'a str) -> Result<(), Misfit> {
+    fn decimal(&mut self, decimal: decimal::Decimal, text: &str) -> Result<(), Misfit> {
         let number = string_inside(text).unwrap_or(text);
         let length = Length::begin(self.out);
         decimal.push_units(number, self.out)?;
@@ -159,32 +140,30 @@ impl<'a> Encoder<'a, '_> {
         Ok(())
     }
 
-    fn array(&mut self, items: &Slot, text: &'a str) -> Result<(), Misfit> {
+    fn array(&mut self, items: &Slot, text: &str) -> Result<(), Misfit> {
         let mut scanner = Scanner::new(text);
-        if !scanner.take(Some("[")) {
+        if !scanner.take_byte(b'[') {
             return Err("a value that is not an array".into());
         }
         let block = Length::begin(self.out);
         let mut count = 0;
         scanner.skip_space();
-        while !scanner.take(Some("]")) {
+        while !scanner.take_byte(b']') {
             let value = scanner.value().map_err(invalid)?;
             self.slot(items, value)
                 .map_err(|misfit| misfit.in_item(count))?;
             count += 1;
             scanner.skip_space();
-            scanner.take(Some(","));
+            scanner.take_byte(b',');
         }
         block.end_blocks(self.out, count);
         Ok(())
     }
 
     /// Keys that occur twice are written twice: readers let the last one count.
-    fn map(&mut self, values: &Slot, text: &'a str) -> Result<(), Misfit> {
+    fn map(&mut self, values: &Slot, text: &str) -> Result<(), Misfit> {
         let mut scanner = Scanner::new(text);
-        scanner
-            .enter_object()
-            .map_err(|_| "a value that is not an object")?;
+        enter_object(&mut scanner)?;
         let block = Length::begin(self.out);
         let mut count = 0;
         while let Some(key) = scanner.next_key(count == 0).map_err(invalid)? {
@@ -200,6 +179,40 @@ impl<'a> Encoder<'a, '_> {
     }
 }
 
+/// Notes where the fields' values are: they are written in the schema's order, and of keys that occur twice the last
+/// one counts, as in Python.
+fn find_fields<'a>(
+    record: &Record,
+    text: &'a str,
+    found: &mut [Option<&'a str>],
+) -> Result<(), Misfit> {
+    let mut scanner = Scanner::new(text);
+    enter_object(&mut scanner)?;
+    let mut behind = record.before_first();
+    let mut is_first = true;
+    loop {
+        let next = record.next_field(&mut scanner, is_first, behind);
+        is_first = false;
+        match next.map_err(invalid)? {
+            Next::Field(place) => {
+                found[place] = Some(scanner.value().map_err(invalid)?);
+                behind = place;
+            }
+            Next::Undeclared(key) => {
+                if scanner.value().map_err(invalid)? != "null" {
+                    refuse_undeclared(text, key)?;
+                }
+            }
+            Next::End => return Ok(()),
+        }
+    }
+}
+
+fn enter_object(scanner: &mut Scanner<'_>) -> Result<(), Misfit> {
+    let entered = scanner.enter_object();
+    entered.map_err(|_| "a value that is not an object".into())
+}
+
 /// Fails if the last value of an undeclared key is anything but null.
 #[cold]
 fn refuse_undeclared(object: &str, key: &str) -> Result<(), Misfit> {
@@ -209,6 +222,10 @@ fn refuse_undeclared(object: &str, key: &str) -> Result<(), Misfit> {
     }
     let misfit = Misfit::new("the schema does not declare the field, so Avro has no place for it");
     Err(misfit.in_field(&name))
+}
+
+fn has_escape(inside: &str) -> bool {
+    memchr::memchr(b'\\', inside.as_bytes()).is_some()
 }
 
 /// A text that was scanned before has no faults; the scanner cannot know.

@@ -23,6 +23,7 @@ impl Misfit {
 
     /// Says that it happened inside this field.
     pub(super) fn in_field(mut self, name: &str) -> Self {
+        let name = if name.is_empty() { "\"\"" } else { name };
         let separator = match self.0.path.as_bytes().first() {
             None | Some(b'[') => "",
             Some(_) => ".",

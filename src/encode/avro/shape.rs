@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::Value;
 
 use super::decimal::Decimal;
+use crate::singer::json::{Fault, Scanner};
 use crate::singer::value::unescape;
 
 /// A place for a value: a field, an item of an array, a value of a map.
@@ -77,17 +78,16 @@ pub(super) struct Record {
 pub(super) struct Field {
     /// As the tap has it.
     pub(super) name: Box<str>,
-    /// How the name is spelt between the quotes of JSON, most likely.
+    /// How the name is spelt in JSON, quotes included, most likely.
     spelling: Box<str>,
     pub(super) slot: Slot,
 }
 
 impl Field {
     pub(super) fn new(name: &str, slot: Slot) -> Self {
-        let quoted = Value::from(name).to_string();
         Self {
             name: name.into(),
-            spelling: quoted[1..quoted.len() - 1].into(),
+            spelling: Value::from(name).to_string().into(),
             slot,
         }
     }
@@ -106,27 +106,54 @@ impl Record {
         }
     }
 
-    /// The place before the first field, for [`Record::place`].
+    /// The place before the first field, for [`Record::next_field`].
     pub(super) fn before_first(&self) -> usize {
         self.fields.len()
     }
 
-    /// The field with this key (escapes left in) that comes behind another one.
+    /// Takes the next key of an object whose last one, before which the scanner stands, was that of the field `behind`. Returns
+    /// what it is and, if the field is declared, its place.
     #[inline]
-    pub(super) fn place(&self, behind: usize, key: &str) -> Option<usize> {
+    pub(super) fn next_field<'a>(
+        &self,
+        scanner: &mut Scanner<'a>,
+        is_first: bool,
+        behind: usize,
+    ) -> Result<Next<'a>, Fault> {
         let guess = self.next[behind].load(Ordering::Relaxed);
-        match self.fields.get(guess) {
-            Some(field) if *field.spelling == *key => Some(guess),
-            _ => self.look_up(behind, key),
+        if let Some(field) = self.fields.get(guess)
+            && scanner.take_key(is_first, &field.spelling)
+        {
+            return Ok(Next::Field(guess));
         }
+        self.look_up(scanner, is_first, behind)
     }
 
     #[cold]
-    fn look_up(&self, behind: usize, key: &str) -> Option<usize> {
-        let place = *self.places.get(&*unescape(key))?;
-        self.next[behind].store(place, Ordering::Relaxed);
-        Some(place)
+    fn look_up<'a>(
+        &self,
+        scanner: &mut Scanner<'a>,
+        is_first: bool,
+        behind: usize,
+    ) -> Result<Next<'a>, Fault> {
+        let Some(key) = scanner.next_key(is_first)? else {
+            return Ok(Next::End);
+        };
+        let Some(place) = self.places.get(&*unescape(key)) else {
+            return Ok(Next::Undeclared(key));
+        };
+        self.next[behind].store(*place, Ordering::Relaxed);
+        Ok(Next::Field(*place))
     }
+}
+
+/// What comes next in an object.
+pub(super) enum Next<'a> {
+    /// The field with this place.
+    Field(usize),
+    /// A field with this key, escapes left in.
+    Undeclared(&'a str),
+    End,
 }
 
 /// What was guessed of the order does not count.

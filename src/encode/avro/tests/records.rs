@@ -299,6 +299,20 @@ fn a_field_without_a_place_is_refused_unless_it_is_null() {
 }
 
 #[test]
+fn a_field_without_a_name_is_named_nevertheless() {
+    let codec = AvroCodec::compile(
+        "s",
+        r#"{"properties":{"":{"properties":{"":{"type":"integer"}}}}}"#,
+    )
+    .unwrap();
+    check_bad_record(
+        &codec,
+        r#"{"":{"":"x"}}"#,
+        "a value that is not an integer of 64 bits (field \"\".\"\")",
+    );
+}
+
+#[test]
 fn names_that_look_like_escapes_are_not_mixed_up() {
     let codec = AvroCodec::compile(
         "s",
