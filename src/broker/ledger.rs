@@ -53,6 +53,11 @@ impl Ledger {
         self.todo.pop_front()
     }
 
+    /// What [`Ledger::next`] will give.
+    pub(super) fn front(&self) -> Option<u64> {
+        self.todo.front().copied()
+    }
+
     /// Whether nothing waits to be sent.
     pub(super) fn is_caught_up(&self) -> bool {
         self.todo.is_empty()
@@ -109,8 +114,13 @@ impl Ledger {
         while self.first_token < token && self.settle(self.first_token).is_some() {}
     }
 
-    /// Nothing that was sent can be relied on: it is to be sent again.
-    pub(super) fn rewind(&mut self, again: Again) {
+    /// Nothing that was sent can be relied on: it is to be sent again. Returns the highest ordinal of that, if there
+    /// is any.
+    pub(super) fn rewind(&mut self, again: Again) -> Option<u64> {
+        let is_open = |sent: &&Sent| !sent.is_settled;
+        let highest = (self.sent.iter().filter(is_open))
+            .map(|sent| sent.ordinal)
+            .max();
         self.first_token = self.next_token();
         let again = std::mem::take(&mut self.sent)
             .into_iter()
@@ -122,6 +132,7 @@ impl Ledger {
         self.strays.clear();
         self.highest = 0;
         self.unsettled = 0;
+        highest
     }
 
     /// How many messages are sent and unsettled.
@@ -195,7 +206,9 @@ mod tests {
                     }
                     _ => {
                         let again = *random.pick(&[&Again::All, &Again::Unsettled]);
-                        ledger.rewind(again);
+                        let open = sent.values().filter(|entry| !entry.1);
+                        let highest = open.map(|entry| entry.0).max();
+                        assert_eq!(ledger.rewind(again), highest);
                         let mut from_first = sent.values().skip_while(|entry| entry.1);
                         todo.extend(
                             from_first
@@ -209,6 +222,7 @@ mod tests {
                 let unsettled = || sent.values().filter(|entry| !entry.1).map(|entry| entry.0);
                 assert_eq!(ledger.in_flight(), unsettled().count());
                 assert_eq!(ledger.is_caught_up(), todo.is_empty());
+                assert_eq!(ledger.front(), todo.first().copied());
                 assert_eq!(
                     ledger.oldest(),
                     unsettled().chain(todo.first().copied()).min()

@@ -63,6 +63,8 @@ pub(crate) struct Publisher {
     failure: Option<Error>,
     newest: u64,
     confirmed: u64,
+    /// Messages up to this ordinal may have been sent over an earlier connection.
+    sent_before: u64,
     looked_at: Instant,
     /// Outlets that wait for an answer which a flush would hasten.
     wants_flush: bool,
@@ -91,6 +93,7 @@ impl Publisher {
             failure: None,
             newest: 0,
             confirmed: 0,
+            sent_before: 0,
             looked_at: Instant::now(),
             wants_flush: false,
             reply: String::new(),
@@ -141,8 +144,13 @@ impl Publisher {
             MessageId::Run | MessageId::Content => Again::Unsettled,
         };
         let js_stream = Arc::clone(self.capture.js_streams().get(place));
-        self.outlets
-            .push(Outlet::new(js_stream, place, batch, again));
+        self.outlets.push(Outlet::new(
+            js_stream,
+            place,
+            batch,
+            again,
+            self.sent_before,
+        ));
         self.outlet_of.insert(place, index);
         Ok(index)
     }
@@ -295,6 +303,7 @@ impl Delivery for Publisher {
         self.core = Core::default();
         self.held.clear();
         self.refused.clear();
+        self.sent_before = self.sent_before.max(self.newest);
         self.newest = self.confirmed;
         Ok(limits)
     }

@@ -8,9 +8,14 @@ use crate::settings::Settings;
 
 /// An outlet of a stream `S`, which has the number 0.
 fn outlet(batch: Option<&str>) -> Outlet {
-    let info = StreamInfo::parse(&json!({"config": {"name": "S", "subjects": ["users"]}}));
+    outlet_over(1, batch, Again::All, 0)
+}
+
+fn outlet_over(replicas: u64, batch: Option<&str>, again: Again, sent_before: u64) -> Outlet {
+    let config = json!({"name": "S", "subjects": ["users"], "num_replicas": replicas});
+    let info = StreamInfo::parse(&json!({"config": config}));
     let batch = batch.map(str::to_owned);
-    Outlet::new(Arc::new(info.unwrap()), 0, batch, Again::All)
+    Outlet::new(Arc::new(info.unwrap()), 0, batch, again, sent_before)
 }
 
 /// Sends what may be sent of these messages, as a worker does, and returns the ends of their reply subjects.
@@ -99,4 +104,110 @@ fn a_pause_that_ends_unseen_is_over_all_the_same() {
     assert!(deadline.is_some_and(|due| due <= Instant::now()));
     assert_eq!(outlet.due(), Some(1));
     assert_eq!(outlet.deadline(), None);
+}
+
+const FLOW: &str = r#"{"type":"ack","seq":0,"msgs":500}"#;
+
+/// The end of a batch that counts so many messages.
+fn over(count: u64) -> String {
+    format!(r#"{{"stream":"S","seq":0,"batch":"0-b","count":{count}}}"#)
+}
+
+/// Sends what is due, as a worker does.
+#[track_caller]
+fn send_due(outlet: &mut Outlet) -> (Vec<u64>, Vec<String>) {
+    let (mut ordinals, mut replies) = (Vec::new(), Vec::new());
+    while let Some(ordinal) = outlet.due() {
+        ordinals.push(ordinal);
+        replies.extend(send(outlet, [ordinal]));
+    }
+    (ordinals, replies)
+}
+
+/// Three messages of which the batch's end says nothing, so that they are sent again.
+#[track_caller]
+fn send_again(outlet: &mut Outlet) -> Vec<String> {
+    let mut replies = send(outlet, [1]);
+    answer(outlet, &replies[0], FLOW);
+    replies.extend(send(outlet, [2, 3]));
+    answer(outlet, &replies[2], &over(0));
+    assert_eq!(outlet.oldest(), Some(1));
+    replies
+}
+
+#[test]
+fn what_is_sent_again_to_replicas_by_fast_ingest_is_confirmed_message_by_message() {
+    let mut outlet = outlet_over(3, Some("0-b"), Again::Unsettled, 0);
+    send_again(&mut outlet);
+    // New ones wait behind.
+    assert!(send(&mut outlet, [4, 5]).is_empty());
+    let first = outlet.due().unwrap();
+    let mut replies = send(&mut outlet, [first]);
+    answer(&mut outlet, &replies[0], FLOW);
+    let (ordinals, more) = send_due(&mut outlet);
+    assert_eq!((first, ordinals), (1, vec![2, 3]));
+    replies.extend(more);
+    let end = outlet.look_at_clock().expect("the batch is ended at once");
+    assert_eq!(end.step.sequence, 4);
+    answer(
+        &mut outlet,
+        &replies[2],
+        r#"{"type":"ack","seq":3,"msgs":500}"#,
+    );
+    answer(&mut outlet, &replies[2], &over(3));
+    // The server counts what it may yet lose.
+    assert_eq!(outlet.oldest(), Some(1));
+    let (ordinals, replies) = send_due(&mut outlet);
+    assert_eq!(ordinals, [1, 2, 3]);
+    for reply in &replies {
+        assert!(!reply.ends_with("$FI"), "{reply}");
+        let duplicate = r#"{"stream":"S","seq":1,"duplicate": true}"#;
+        answer(&mut outlet, reply, duplicate);
+    }
+    assert_eq!(outlet.oldest(), Some(4));
+    let (ordinals, replies) = send_due(&mut outlet);
+    assert_eq!(ordinals, [4]);
+    assert!(replies[0].ends_with("$FI"), "{replies:?}");
+    answer(&mut outlet, &replies[0], &over(1));
+    assert_eq!(outlet.oldest(), Some(5));
+}
+
+#[test]
+fn a_message_that_is_not_yet_stored_when_its_turn_comes_is_not_confirmed() {
+    let mut outlet = outlet_over(3, Some("0-b"), Again::Unsettled, 0);
+    send_again(&mut outlet);
+    for _ in 0..3 {
+        outlet.paused_until = None;
+        let first = outlet.due().unwrap();
+        let replies = send(&mut outlet, [first]);
+        answer(&mut outlet, &replies[0], FLOW);
+        let (_, replies) = send_due(&mut outlet);
+        answer(&mut outlet, &replies[1], &over(3));
+        let (ordinals, replies) = send_due(&mut outlet);
+        assert_eq!(ordinals, [1, 2, 3]);
+        let in_process = r#"{"error":{"code":409,"err_code":10158,"description":"duplicate message id is in process"},"stream":"S","seq":0}"#;
+        answer(&mut outlet, &replies[0], in_process);
+        assert_eq!(outlet.oldest(), Some(1));
+        // And all over again.
+        assert!(matches!(outlet.feed, Feed::Fast(_)));
+    }
+    assert_eq!(outlet.pause, 8 * FIRST_PAUSE);
+    assert!(outlet.take_trouble().is_some());
+}
+
+#[test]
+fn what_another_connection_may_have_sent_is_doubted_and_what_comes_behind_is_not() {
+    for (replicas, again, is_doubted) in [
+        (3, Again::Unsettled, true),
+        (1, Again::Unsettled, false),
+        (3, Again::All, false),
+    ] {
+        for first in [7, 9] {
+            let mut outlet = outlet_over(replicas, Some("0-b"), again, 8);
+            let replies = send(&mut outlet, [first]);
+            answer(&mut outlet, &replies[0], &over(1));
+            let is_confirmed = outlet.oldest().is_none();
+            assert_eq!(is_confirmed, first > 8 || !is_doubted, "{first} {replicas}");
+        }
+    }
 }
