@@ -243,7 +243,9 @@ fn fast_with_ids_what_a_leader_without_followers_knows_again_is_not_confirmed() 
     run.send(schema("users", &[]) + &record("users", r#"{"id":1}"#) + &state("1"));
     run.wait_for_line("1");
     let followers = [1, 2].map(|step| &cluster.nodes()[(leader + step) % 3]);
-    followers.iter().for_each(|node| node.kill());
+    for node in followers {
+        node.kill();
+    }
     run.send(record("users", r#"{"id":2}"#) + &state("2"));
     let noticed = "'$G > S' has NO quorum";
     wait_until("the leader has given up", 2 * PATIENCE, || {
@@ -251,7 +253,9 @@ fn fast_with_ids_what_a_leader_without_followers_knows_again_is_not_confirmed() 
     });
     let printed = run.last_line();
     cluster.nodes()[leader].kill();
-    followers.iter().for_each(|node| node.start_again());
+    for node in followers {
+        node.start_again();
+    }
     cluster.leader("S");
     let stored = cluster.jetstream().count("S");
     cluster.nodes()[leader].start_again();
