@@ -378,7 +378,7 @@ impl Outlet {
         match error.verdict() {
             Verdict::BadRecord => {
                 let is_first = self.is_first_of_batch(token);
-                if let Some(ordinal) = self.ledger.settle(token) {
+                if let Some(ordinal) = self.ledger.refuse(token) {
                     self.refused.push_back((ordinal, error.to_string()));
                 }
                 self.heard_at = now;

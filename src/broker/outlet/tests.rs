@@ -211,3 +211,25 @@ fn what_another_connection_may_have_sent_is_doubted_and_what_comes_behind_is_not
         }
     }
 }
+
+#[test]
+fn a_dead_letter_is_sent_again_once_though_its_record_was_sent_before_it() {
+    let mut outlet = outlet(None);
+    let replies = send(&mut outlet, 1..=3);
+    let refusal = r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"},"stream":"S","seq":0}"#;
+    answer(&mut outlet, &replies[1], refusal);
+    assert_eq!(outlet.take_refused().unwrap().0, 2);
+    // The letter in its place goes to the same stream.
+    send(&mut outlet, [2]);
+    let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"S","seq":0}"#;
+    answer(&mut outlet, &replies[0], full);
+    outlet.paused_until = None;
+    let mut ordinals = Vec::new();
+    while let Some(ordinal) = outlet.due() {
+        let replies = send(&mut outlet, [ordinal]);
+        answer(&mut outlet, &replies[0], r#"{"stream":"S","seq":7}"#);
+        ordinals.push(ordinal);
+    }
+    assert_eq!(ordinals, [1, 2, 3]);
+    assert_eq!(outlet.oldest(), None);
+}
