@@ -423,6 +423,29 @@ fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printe
 }
 
 #[test]
+fn what_comes_before_a_record_that_goes_nowhere_is_confirmed_before_the_run_ends() {
+    for ingest in ["fast", "pipelined"] {
+        let (server, mut jetstream) = capturing(json!({"allow_batched": true}));
+        let to = |subject: &str, id: u32| {
+            record("users", &format!(r#"{{"id":{id},"to":"{subject}"}}"#)) + &state(&id.to_string())
+        };
+        let good: String = (1..=300).map(|id| to("users", id)).collect();
+        let outcome = Target::new()
+            .server(&server)
+            .setting("delivery", "jetstream")
+            .setting("ingest", ingest)
+            .setting("subject", "{record.to}")
+            .input(schema("users", &[]) + &good + &to("orders", 301) + &to("users", 302))
+            .run();
+        outcome
+            .exits(1)
+            .prints_last("300")
+            .error(&["no JetStream stream captures 'orders'"]);
+        assert_eq!(jetstream.count("S"), 300);
+    }
+}
+
+#[test]
 fn a_header_of_the_users_that_the_server_takes_for_its_own_stores_nothing_silently() {
     let (server, mut jetstream) = capturing(json!({}));
     let outcome = Target::new()

@@ -56,7 +56,7 @@ pub(crate) struct Publisher {
     /// The outlet of a JetStream stream, by the stream's place in `capture`.
     outlet_of: HashMap<usize, usize>,
     ids: MessageIds,
-    /// Refused messages of which the worker has not yet said what becomes of them.
+    /// Messages that were not taken, of which the worker has not yet said what becomes of them.
     held: BTreeSet<u64>,
     refused: VecDeque<(u64, String)>,
     /// An answer that ends the run, once what was acknowledged before it is told.
@@ -204,6 +204,27 @@ impl Publisher {
             .map_err(|Lost| Stop::Lost)
     }
 
+    fn publish_or_push(
+        &mut self,
+        ordinal: u64,
+        route: &Arc<Route>,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
+        let api = Api::new(generation, &self.common.settings, &self.run_end);
+        match self.capture.find(route, &api)? {
+            Destination::Core => self.publish_core(ordinal, route, payload),
+            Destination::Stream(place) => {
+                let index = self.outlet(place)?;
+                if self.outlets[index].takes(ordinal) {
+                    return self.publish_to(index, ordinal, route, payload);
+                }
+                self.outlets[index].push(ordinal);
+                Ok(())
+            }
+        }
+    }
+
     /// Publishes a message that only controls a batch.
     fn publish_control(&mut self, index: usize, control: &Control) -> Result<(), Stop> {
         let (Some(generation), Some((inbox, _))) = (&self.generation, &self.inbox) else {
@@ -310,27 +331,14 @@ impl Delivery for Publisher {
 
     fn publish(&mut self, ordinal: u64, route: &Arc<Route>, payload: &[u8]) -> Result<(), Stop> {
         self.newest = self.newest.max(ordinal);
-        let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
-        let api = Api::new(generation, &self.common.settings, &self.run_end);
-        match self.capture.find(route, &api)? {
-            Destination::Core => self.publish_core(ordinal, route, payload)?,
-            Destination::Stream(place) => {
-                let index = self.outlet(place)?;
-                if self.outlets[index].takes(ordinal) {
-                    let outcome = self.publish_to(index, ordinal, route, payload);
-                    if let Err(Stop::Refused(_)) = outcome {
-                        self.held.insert(ordinal);
-                    }
-                    outcome?;
-                } else {
-                    self.outlets[index].push(ordinal);
-                }
-            }
+        let outcome = self.publish_or_push(ordinal, route, payload);
+        match outcome {
+            Ok(()) if self.held.is_empty() => {}
+            Ok(()) => drop(self.held.remove(&ordinal)),
+            Err(Stop::Refused(_) | Stop::Failed(_)) => drop(self.held.insert(ordinal)),
+            Err(Stop::Lost) => {}
         }
-        if !self.held.is_empty() {
-            self.held.remove(&ordinal);
-        }
-        Ok(())
+        outcome
     }
 
     fn due(&mut self) -> Option<u64> {

@@ -64,6 +64,9 @@ pub(super) struct Worker {
     asked_at: Instant,
 }
 
+/// The connection is gone.
+struct Lost;
+
 /// What ended a wait.
 enum Woken {
     Part(Part),
@@ -207,17 +210,17 @@ impl Worker {
                     let outcome = self.refuse(ordinal, reason);
                     self.go_on(outcome)?;
                 }
+                Notice::Failed { ordinal, error } => self.fail(ordinal, error),
             }
         }
         Ok(())
     }
 
     /// Goes on after something was published, over another connection where that one is gone.
-    fn go_on(&mut self, outcome: Result<(), Stop>) -> Result<(), Error> {
+    fn go_on(&mut self, outcome: Result<(), Lost>) -> Result<(), Error> {
         match outcome {
             Ok(()) => Ok(()),
-            Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Lost | Stop::Refused(_)) => self.reconnect(),
+            Err(_) => self.reconnect(),
         }
     }
 
@@ -242,16 +245,14 @@ impl Worker {
             self.asked = self.window.confirmed();
             let messages = self.window.unconfirmed();
             log::info!("connected to NATS again; {messages} unconfirmed messages are sent again");
-            match self.publish_from(self.window.confirmed() + 1) {
-                Ok(()) => return Ok(()),
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(_) => {}
+            if self.publish_from(self.window.confirmed() + 1).is_ok() {
+                return Ok(());
             }
         }
     }
 
     /// Publishes the messages of the window from this ordinal on.
-    fn publish_from(&mut self, first: u64) -> Result<(), Stop> {
+    fn publish_from(&mut self, first: u64) -> Result<(), Lost> {
         (first..=self.window.newest()).try_for_each(|ordinal| self.publish(ordinal))
     }
 
@@ -265,7 +266,7 @@ impl Worker {
     }
 
     /// Publishes a message of the window, or the dead letter in its place; nothing behind one that ends the run.
-    fn publish(&mut self, ordinal: u64) -> Result<(), Stop> {
+    fn publish(&mut self, ordinal: u64) -> Result<(), Lost> {
         // What was kept back, or takes a refused message's place, was not there when a confirmation was asked for.
         self.asked = self.asked.min(ordinal - 1);
         if (self.failure.as_ref()).is_some_and(|(failed, _)| ordinal >= *failed) {
@@ -299,14 +300,19 @@ impl Worker {
             self.delivery.publish(ordinal, route, payload)
         };
         match outcome {
+            Ok(()) => Ok(()),
+            Err(Stop::Lost) => Err(Lost),
             Err(Stop::Refused(reason)) => self.refuse(ordinal, reason),
-            outcome => outcome,
+            Err(Stop::Failed(error)) => {
+                self.fail(ordinal, error);
+                Ok(())
+            }
         }
     }
 
     /// A message will not be taken as it is: the run fails, or nothing or a dead letter is published in its
     /// place.
-    fn refuse(&mut self, ordinal: u64, reason: String) -> Result<(), Stop> {
+    fn refuse(&mut self, ordinal: u64, reason: String) -> Result<(), Lost> {
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
@@ -328,14 +334,19 @@ impl Worker {
                 self.publish(ordinal)
             }
             Err(error) => {
-                // Behind a refusal that comes later but stands before it, nothing is confirmed.
-                if (self.failure.as_ref()).is_none_or(|(failed, _)| ordinal < *failed) {
-                    self.failure = Some((ordinal, error));
-                }
-                self.delivery.request_confirmation(true);
+                self.fail(ordinal, error);
                 Ok(())
             }
         }
+    }
+
+    /// This message ends the run, once everything before it is confirmed.
+    fn fail(&mut self, ordinal: u64, error: Error) {
+        // Behind a refusal that comes later but stands before it, nothing is confirmed.
+        if (self.failure.as_ref()).is_none_or(|(failed, _)| ordinal < *failed) {
+            self.failure = Some((ordinal, error));
+        }
+        self.delivery.request_confirmation(true);
     }
 
     fn tell(&self, event: Event) {
