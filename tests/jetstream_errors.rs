@@ -401,8 +401,13 @@ fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
 
 #[test]
 fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printed() {
-    for count in [10_u32, 300] {
-        let (server, mut jetstream) = capturing(json!({}));
+    for (ingest, count) in [
+        ("pipelined", 10_u32),
+        ("pipelined", 300),
+        ("fast", 10),
+        ("fast", 1300),
+    ] {
+        let (server, mut jetstream) = capturing(json!({"allow_batched": true}));
         let plain = (1..=count).map(|id| {
             let record = record("users", &format!(r#"{{"id":{id},"ttl":""}}"#));
             record + &state(&format!(r#"{{"id":{id}}}"#))
@@ -410,7 +415,7 @@ fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printe
         let plain: String = plain.collect();
         let outcome = Target::new()
             .server(&server)
-            .setting("ingest", "pipelined")
+            .setting("ingest", ingest)
             .setting("headers", json!({"Nats-TTL": "{record.ttl}"}))
             .input(schema("users", &[]) + &plain + &record("users", r#"{"ttl":"5"}"#))
             .run();

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use self::doubt::Doubt;
 use self::feed::{Feed, LEAST_IN_FLIGHT, MOST_IN_FLIGHT};
+pub(super) use self::refusal::{Refusal, Why};
 use super::answer::{Alike, Answer, parse_answer};
 use super::ingest::{Batch, Effect, Step};
 use super::js_config::StreamInfo;
@@ -22,6 +23,7 @@ use crate::route::Route;
 
 mod doubt;
 mod feed;
+mod refusal;
 
 /// The first silence that is taken for lost acknowledgements, and the longest: a server may only be slow, and
 /// what is sent again is more work for it.
@@ -46,8 +48,8 @@ pub(super) struct Outlet {
     /// When the stream was last heard of, or was sent something while nothing was outstanding.
     heard_at: Instant,
     alike: Alike,
-    /// Messages that the stream refuses for what they are, each with the reason.
-    refused: VecDeque<(u64, String)>,
+    /// Messages that the stream refuses for what they are, or for what will not pass.
+    refused: VecDeque<Refusal>,
     /// The stream is to be looked at: it answered as one does that is gone.
     pub(super) is_missing: bool,
     /// Why the stream takes nothing for now, until it does.
@@ -377,14 +379,7 @@ impl Outlet {
     fn take_error(&mut self, token: u64, error: &ApiError, now: Instant) -> Result<(), Error> {
         match error.verdict() {
             Verdict::BadRecord => {
-                let is_first = self.is_first_of_batch(token);
-                if let Some(ordinal) = self.ledger.refuse(token) {
-                    self.refused.push_back((ordinal, error.to_string()));
-                }
-                self.heard_at = now;
-                if is_first {
-                    self.start_over(now);
-                }
+                self.refuse(token, Why::Bad(error.to_string()), now);
                 Ok(())
             }
             Verdict::NoBatch => {
@@ -416,7 +411,10 @@ impl Outlet {
                     "JetStream stream '{}' refuses a message",
                     self.js_stream.name
                 );
-                Err(Error::new(kind, what).cause(error))
+                // What came before it in its batch may be stored, which the batch's end will tell.
+                let error = Error::new(kind, what).cause(error);
+                self.refuse(token, Why::Fatal(error), now);
+                Ok(())
             }
         }
     }
@@ -467,11 +465,6 @@ impl Outlet {
     /// Whether there is no batch without the message with this token.
     fn is_first_of_batch(&self, token: u64) -> bool {
         (self.feed.batch()).is_some_and(|batch| batch.starts_with(token))
-    }
-
-    /// Messages that were refused for what they are, oldest first.
-    pub(super) fn take_refused(&mut self) -> Option<(u64, String)> {
-        self.refused.pop_front()
     }
 
     /// The lowest ordinal that is not confirmed.

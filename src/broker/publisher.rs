@@ -21,7 +21,7 @@ use super::core::Core;
 use super::ledger::Again;
 use super::link::Link;
 use super::message_id::MessageIds;
-use super::outlet::{Control, Outlet};
+use super::outlet::{Control, Outlet, Refusal, Why};
 use super::unique::unique_token;
 use super::{Common, Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::Error;
@@ -39,6 +39,12 @@ const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 
 /// What JetStream takes in headers, in bytes (spec nats.md, 1a).
 const MOST_HEADER_BYTES: usize = 65_535;
+
+/// Why nothing goes on.
+enum End {
+    Lost,
+    Failed(Error),
+}
 
 /// One worker's delivery.
 pub(crate) struct Publisher {
@@ -58,9 +64,9 @@ pub(crate) struct Publisher {
     ids: MessageIds,
     /// Messages that were not taken, of which the worker has not yet said what becomes of them.
     held: BTreeSet<u64>,
-    refused: VecDeque<(u64, String)>,
-    /// An answer that ends the run, once what was acknowledged before it is told.
-    failure: Option<Error>,
+    refused: VecDeque<Refusal>,
+    /// What ends the run or the connection, once what was acknowledged before it is told.
+    end: Option<End>,
     newest: u64,
     confirmed: u64,
     /// Messages up to this ordinal may have been sent over an earlier connection.
@@ -90,7 +96,7 @@ impl Publisher {
             outlet_of: HashMap::new(),
             held: BTreeSet::new(),
             refused: VecDeque::new(),
-            failure: None,
+            end: None,
             newest: 0,
             confirmed: 0,
             sent_before: 0,
@@ -239,6 +245,23 @@ impl Publisher {
             .map_err(|Lost| Stop::Lost)
     }
 
+    /// Takes in what has come, and sees to what the time asks for.
+    fn look(&mut self) -> Result<(), End> {
+        let is_lost = !self.take_signals();
+        // What was acknowledged before the connection broke is stored.
+        self.take_replies().map_err(End::Failed)?;
+        if is_lost {
+            return Err(End::Lost);
+        }
+        match self.look_at_clock() {
+            Ok(()) | Err(Stop::Refused(_)) => {}
+            Err(Stop::Failed(error)) => return Err(End::Failed(error)),
+            Err(Stop::Lost) => return Err(End::Lost),
+        }
+        self.flush_if_wanted();
+        Ok(())
+    }
+
     fn take_signals(&mut self) -> bool {
         while let Ok(signal) = self.signals.try_recv() {
             match signal {
@@ -273,7 +296,7 @@ impl Publisher {
             if let Some(outlet) = index.and_then(|index: usize| self.outlets.get_mut(index)) {
                 outlet.take_reply(rest, reply_status(&reply), &reply.data, now)?;
                 while let Some(refused) = outlet.take_refused() {
-                    self.held.insert(refused.0);
+                    self.held.insert(refused.ordinal);
                     self.refused.push_back(refused);
                 }
             }
@@ -324,6 +347,7 @@ impl Delivery for Publisher {
         self.core = Core::default();
         self.held.clear();
         self.refused.clear();
+        self.end = None;
         self.sent_before = self.sent_before.max(self.newest);
         self.newest = self.confirmed;
         Ok(limits)
@@ -370,32 +394,27 @@ impl Delivery for Publisher {
     }
 
     fn poll(&mut self) -> Result<Option<Notice>, Error> {
-        if !self.take_signals() {
-            self.generation = None;
-            return Ok(Some(Notice::Lost));
+        if self.end.is_none() {
+            self.end = self.look().err();
         }
-        if self.failure.is_none() {
-            self.failure = self.take_replies().err();
-        }
-        match self.look_at_clock() {
-            Ok(()) | Err(Stop::Refused(_)) => {}
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Lost) => {
-                self.generation = None;
-                return Ok(Some(Notice::Lost));
-            }
-        }
-        self.flush_if_wanted();
-        if let Some((ordinal, reason)) = self.refused.pop_front() {
-            return Ok(Some(Notice::Refused { ordinal, reason }));
+        if let Some(Refusal { ordinal, why }) = self.refused.pop_front() {
+            return Ok(Some(match why {
+                Why::Bad(reason) => Notice::Refused { ordinal, reason },
+                Why::Fatal(error) => Notice::Failed { ordinal, error },
+            }));
         }
         let settled = self.settled();
         if settled > self.confirmed {
             self.confirmed = settled;
             return Ok(Some(Notice::Confirmed(settled)));
         }
-        if let Some(error) = self.failure.take() {
-            return Err(error);
+        match self.end.take() {
+            None => {}
+            Some(End::Failed(error)) => return Err(error),
+            Some(End::Lost) => {
+                self.generation = None;
+                return Ok(Some(Notice::Lost));
+            }
         }
         // Behind what was confirmed before it began.
         if let Some(trouble) = self.outlets.iter_mut().find_map(Outlet::take_trouble) {

@@ -218,7 +218,7 @@ fn a_dead_letter_is_sent_again_once_though_its_record_was_sent_before_it() {
     let replies = send(&mut outlet, 1..=3);
     let refusal = r#"{"error":{"code":400,"err_code":10054,"description":"message size exceeds maximum allowed"},"stream":"S","seq":0}"#;
     answer(&mut outlet, &replies[1], refusal);
-    assert_eq!(outlet.take_refused().unwrap().0, 2);
+    assert_eq!(outlet.take_refused().unwrap().ordinal, 2);
     // The letter in its place goes to the same stream.
     send(&mut outlet, [2]);
     let full = r#"{"error":{"code":503,"err_code":10077,"description":"maximum messages exceeded"},"stream":"S","seq":0}"#;
