@@ -373,16 +373,24 @@ fn a_state_waits_for_the_dead_letter_before_it() {
 
 #[test]
 fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
-    for (storage, limit) in [("file", "max_file: 20000"), ("memory", "max_mem: 20000")] {
+    for (ingest, storage, limit) in [
+        ("pipelined", "file", "max_file: 20000"),
+        ("pipelined", "memory", "max_mem: 20000"),
+        ("fast", "file", "max_file: 20000"),
+    ] {
         let server = NatsServer::with_jetstream_and(&format!(
             "accounts: {{A: {{jetstream: {{{limit}}}, users: [{{user: a, password: a}}]}}}}"
         ));
         let mut jetstream = JetStream::with_login(&server, r#""user":"a","pass":"a""#);
-        jetstream.stream("S", &["users"], json!({"storage": storage}));
+        jetstream.stream(
+            "S",
+            &["users"],
+            json!({"storage": storage, "allow_batched": true}),
+        );
         let outcome = Target::new()
             .log_of(&server)
             .setting("nats_url", format!("nats://a:a@{}", server.address()))
-            .setting("ingest", "pipelined")
+            .setting("ingest", ingest)
             .input(schema("users", &[]) + &(1..=2000).map(numbered).collect::<String>())
             .run();
         outcome.exits(1).error(&["S", "exceeded"]);
@@ -392,6 +400,9 @@ fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
             .trim_start_matches(r#"{"id": "#)
             .trim_end_matches('}');
         let printed = printed.parse::<usize>().unwrap_or(0);
+        // A batch ends where the space does, and says so at once.
+        let is_told = ingest != "fast" || printed == stored && outcome.took < Duration::from_secs(4);
+        outcome.check(is_told, "all that the batch has stored is told, and soon");
         outcome.check(
             printed <= stored && stored < 2000,
             &format!("the last state is {printed}, and {stored} are stored"),

@@ -201,6 +201,9 @@ impl Outlet {
             self.is_missing = true;
             self.start_over(now);
         }
+        if (self.feed.batch()).is_some_and(|batch| batch.is_given_up(now)) {
+            self.start_over(now);
+        }
         let is_sent = self.is_doubt_sent();
         let Feed::Fast(batch) = &mut self.feed else {
             return None;
@@ -398,7 +401,7 @@ impl Outlet {
                 } else if self.is_first_of_batch(token) {
                     self.start_over(now);
                 } else {
-                    // The server will say where the batch has ended.
+                    // The server will say where the batch ends, or nothing for too long.
                     if let Feed::Fast(batch) = &mut self.feed {
                         batch.exclude(token);
                     }

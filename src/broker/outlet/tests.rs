@@ -233,3 +233,31 @@ fn a_dead_letter_is_sent_again_once_though_its_record_was_sent_before_it() {
     assert_eq!(ordinals, [1, 2, 3]);
     assert_eq!(outlet.oldest(), None);
 }
+
+#[test]
+fn of_a_batch_whose_last_message_is_refused_by_itself_the_end_is_asked_for_at_once() {
+    for says_its_end in [true, false] {
+        let start = Instant::now();
+        let mut outlet = outlet(Some("0-b"));
+        let mut replies = send(&mut outlet, [1]);
+        answer(&mut outlet, &replies[0], FLOW);
+        replies.extend(send(&mut outlet, [2, 3]));
+        let refusal = r#"{"error":{"code":503,"err_code":10023,"description":"insufficient resources"},"stream":"S","seq":0}"#;
+        answer(&mut outlet, &replies[2], refusal);
+        assert!(send(&mut outlet, [4]).is_empty());
+        let end = outlet.look_at_clock().expect("the end is asked for");
+        assert_eq!(end.step.sequence, 4);
+        if says_its_end {
+            answer(&mut outlet, &replies[2], &over(2));
+        }
+        let mut due = None;
+        while due.is_none() {
+            let deadline = outlet.deadline().expect("something is waited for");
+            std::thread::sleep(deadline.saturating_duration_since(Instant::now()));
+            assert!(outlet.look_at_clock().is_none());
+            due = outlet.due();
+        }
+        assert_eq!(due, Some(if says_its_end { 3 } else { 1 }));
+        assert!(start.elapsed() < ACK_TIMEOUT / 2);
+    }
+}
