@@ -401,7 +401,8 @@ fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
             .trim_end_matches('}');
         let printed = printed.parse::<usize>().unwrap_or(0);
         // A batch ends where the space does, and says so at once.
-        let is_told = ingest != "fast" || printed == stored && outcome.took < Duration::from_secs(4);
+        let is_told =
+            ingest != "fast" || printed == stored && outcome.took < Duration::from_secs(4);
         outcome.check(is_told, "all that the batch has stored is told, and soon");
         outcome.check(
             printed <= stored && stored < 2000,

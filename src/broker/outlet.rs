@@ -319,12 +319,16 @@ impl Outlet {
                 self.apply(effect, now)?;
                 match answer {
                     Answer::Refused(error) | Answer::RefusedOfBatch { error, .. } => {
-                        self.take_error(token, error, now)
+                        self.take_error(token, error, now);
                     }
-                    _ => Ok(()),
+                    _ => {}
                 }
+                Ok(())
             }
-            (Feed::Pipelined { .. }, Answer::Refused(error)) => self.take_error(token, error, now),
+            (Feed::Pipelined { .. }, Answer::Refused(error)) => {
+                self.take_error(token, error, now);
+                Ok(())
+            }
             // An answer of fast ingest to a message that asked for none.
             (Feed::Pipelined { .. }, _) => Ok(()),
         }
@@ -379,19 +383,16 @@ impl Outlet {
         self.pause = FIRST_PAUSE;
     }
 
-    fn take_error(&mut self, token: u64, error: &ApiError, now: Instant) -> Result<(), Error> {
+    fn take_error(&mut self, token: u64, error: &ApiError, now: Instant) {
         match error.verdict() {
             Verdict::BadRecord => {
                 self.refuse(token, Why::Bad(error.to_string()), now);
-                Ok(())
             }
             Verdict::NoBatch => {
                 self.start_over(now);
-                Ok(())
             }
             Verdict::NoBatches => {
                 self.leave_fast(error, now);
-                Ok(())
             }
             Verdict::Retry | Verdict::SlowDown => {
                 self.note_trouble(error);
@@ -407,7 +408,6 @@ impl Outlet {
                     }
                     self.start_pause(now);
                 }
-                Ok(())
             }
             Verdict::Fail(kind) => {
                 let what = format!(
@@ -417,7 +417,6 @@ impl Outlet {
                 // What came before it in its batch may be stored, which the batch's end will tell.
                 let error = Error::new(kind, what).cause(error);
                 self.refuse(token, Why::Fatal(error), now);
-                Ok(())
             }
         }
     }

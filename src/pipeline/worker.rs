@@ -188,8 +188,7 @@ impl Worker {
         if self.is_lost {
             return self.reconnect();
         }
-        let outcome = self.publish_from(first);
-        self.go_on(outcome)
+        self.publish_from(first).or_else(|Lost| self.reconnect())
     }
 
     fn take_notices(&mut self) -> Result<(), Error> {
@@ -208,20 +207,12 @@ impl Worker {
                 Notice::Trouble(why) => self.tell(Event::Trouble { worker, why }),
                 Notice::Refused { ordinal, reason } => {
                     let outcome = self.refuse(ordinal, reason);
-                    self.go_on(outcome)?;
+                    outcome.or_else(|Lost| self.reconnect())?;
                 }
                 Notice::Failed { ordinal, error } => self.fail(ordinal, error),
             }
         }
         Ok(())
-    }
-
-    /// Goes on after something was published, over another connection where that one is gone.
-    fn go_on(&mut self, outcome: Result<(), Lost>) -> Result<(), Error> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(_) => self.reconnect(),
-        }
     }
 
     /// Connects again at once only if something is unconfirmed.
@@ -260,7 +251,7 @@ impl Worker {
     fn publish_due(&mut self) -> Result<(), Error> {
         while let Some(ordinal) = self.delivery.due() {
             let outcome = self.publish(ordinal);
-            self.go_on(outcome)?;
+            outcome.or_else(|Lost| self.reconnect())?;
         }
         Ok(())
     }
