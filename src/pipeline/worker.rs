@@ -307,14 +307,20 @@ impl Worker {
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
-        let (mut route, payload) = part.record(place);
+        let (mut route, record) = part.record(place);
+        let mut payload = record;
         if let Some(Some(letter)) = self.refused.get(&ordinal) {
             route = &letter.route;
+            payload = if letter.has_record { payload } else { b"" };
+        }
+        if let Some(letter) = self.invalid.bare_letter(route, payload) {
+            self.refused.insert(ordinal, Some(letter));
+            return self.publish(ordinal);
         }
         let bad = Bad {
             origin: &route.origin,
             place: part.place(place),
-            bytes: payload.len(),
+            bytes: record.len(),
             error: Error::new(Kind::Refused, reason)
                 .line(part.place(place).line)
                 .stream(&*route.origin.stream),
