@@ -16,6 +16,7 @@
 //! So the door stays until the crate is done with it: it is let in once more, to nobody, and ends. Nobody else can
 //! have its port in the meantime.
 
+use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -217,8 +218,10 @@ impl Shared {
     /// Carries bytes both ways until one side ends.
     fn carry(self: &Arc<Self>, mut peer: BufReader<TcpStream>, connect: &[u8]) {
         let back = Arc::clone(self);
+        let (reading, has_ended) = crossbeam_channel::bounded::<Infallible>(0);
         let started = peer.get_ref().try_clone().and_then(|local| {
             spawn("nats-relay-in", move || {
+                let _reading = reading;
                 let outcome = back.carry_in(&local);
                 if let Err(error) = &outcome
                     && let Some(failure) = inner_failure(error)
@@ -232,10 +235,10 @@ impl Shared {
         if started.is_ok() {
             let outcome = self.send(connect).and_then(|()| self.carry_out(&mut peer));
             if outcome.is_err() {
-                // The server may have said why, in an alert that has still to be read.
-                let _ = self.upstream.set_read_timeout(Some(FAREWELL_TIMEOUT));
+                // The server may have said why, in an alert that has still to be read. Who reads already would not
+                // notice a time-out of the socket.
                 let _ = self.upstream.shutdown(Shutdown::Write);
-                return;
+                let _ = has_ended.recv_timeout(FAREWELL_TIMEOUT);
             }
         }
         self.hang_up();

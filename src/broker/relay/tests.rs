@@ -184,3 +184,17 @@ fn a_session_that_the_server_closes_ends_the_connection_behind_its_last_word() {
     assert_eq!(read_line(&mut ours), "-ERR 'x'\r\n");
     assert!(is_hung_up_on(&mut ours));
 }
+
+#[test]
+fn a_server_that_takes_nothing_more_and_says_nothing_is_waited_for_shortly() {
+    let (socket, server) = pair();
+    let ours_of_it = socket.try_clone().unwrap();
+    let relay = start(socket, None);
+    let mut ours = knock(&relay, &relay.secret);
+    let mut server = BufReader::new(server);
+    read_line(&mut server);
+    assert_eq!(read_line(&mut server), "PING\r\n");
+    ours_of_it.shutdown(Shutdown::Write).unwrap();
+    ours.get_mut().write_all(b"PING\r\n").unwrap();
+    assert!(is_hung_up_on(&mut ours));
+}
