@@ -253,7 +253,15 @@ impl Batch {
         (is_current && sequence > 0).then(|| self.first_token + sequence - 1)
     }
 
-    /// Takes in an answer that is no error.
+    /// Takes in an answer.
+    ///
+    /// What nats-server 2.14.0 counts (`jetstream_batching.go`): an acknowledgement speaks of what is applied, which with
+    /// replicas is what most of them have. When the leader steps down, what it had proposed and they do not have is
+    /// dropped without a word. The next leader knows the batch from what it has applied; it acknowledges that,
+    /// finds that the following message is missing, and ends the batch there. If it has applied nothing of it, it does
+    /// not know the batch (10208). So what is counted is stored, with two exceptions: what a store has refused, for
+    /// which there is [`Batch::exclude`], and what was skipped by its id, for which there is `outlet/doubt.rs`. A
+    /// store's refusal while nobody leads is told to nobody; it takes a stream that becomes full at that moment.
     pub(super) fn take_answer(&mut self, answer: &Answer, now: Instant) -> Effect {
         self.heard_at = now;
         let foremost = match answer {
