@@ -59,7 +59,7 @@ fn pipelined_without_ids_a_leader_that_is_killed_loses_nothing() {
 
 #[test]
 fn fast_with_ids_a_leader_that_is_killed_loses_nothing_and_nothing_is_twice() {
-    disturbed("fast", "content", kill_leader);
+    disturbed("fast", "run", kill_leader);
 }
 
 #[test]
@@ -200,4 +200,71 @@ fn core_messages_go_on_when_a_server_of_the_cluster_dies() {
     run.end_input();
     run.wait().succeeds();
     received(r#"{"id":2}"#);
+}
+
+#[test]
+fn fast_ingest_with_ids_of_the_content_is_not_for_replicas() {
+    let _turn = heavy();
+    let cluster = Cluster::start();
+    cluster.stream("S", &["users"], json!({"allow_batched": true}));
+    let run = |ingest: &str| {
+        Target::new()
+            .cluster(&cluster)
+            .setting("ingest", ingest)
+            .setting("message_id", "content")
+            .input(schema("users", &[]) + &record("users", r#"{"id":1}"#) + &state("1"))
+            .run()
+    };
+    let outcome = run("auto");
+    outcome.succeeds().prints("1\n");
+    outcome.logs("JetStream stream 'S', pipelined");
+    run("fast")
+        .exits(1)
+        .prints("")
+        .error(&["S", "replicas", "auto", "run"]);
+    assert_eq!(cluster.jetstream().count("S"), 1);
+}
+
+/// A leader without its followers takes messages that it will never store, and knows them again by their ids: sent
+/// again, fast ingest counts them as stored (nats-server 2.14 and 2.15).
+#[test]
+fn fast_with_ids_what_a_leader_without_followers_knows_again_is_not_confirmed() {
+    let _turn = heavy();
+    let cluster = Cluster::start();
+    cluster.stream("S", &["users"], json!({"allow_batched": true}));
+    let leader = cluster.leader("S");
+    let mut run = Target::new()
+        .server(&cluster.nodes()[leader])
+        .setting("ingest", "fast")
+        .setting("message_id", "run")
+        .setting("confirm_timeout_seconds", 200)
+        .deadline(Duration::from_secs(280))
+        .spawn();
+    run.send(schema("users", &[]) + &record("users", r#"{"id":1}"#) + &state("1"));
+    run.wait_for_line("1");
+    let followers = [1, 2].map(|step| &cluster.nodes()[(leader + step) % 3]);
+    for node in followers {
+        node.kill();
+    }
+    run.send(record("users", r#"{"id":2}"#) + &state("2"));
+    let noticed = "'$G > S' has NO quorum";
+    wait_until("the leader has given up", 2 * PATIENCE, || {
+        cluster.nodes()[leader].log().contains(noticed)
+    });
+    let printed = run.last_line();
+    cluster.nodes()[leader].kill();
+    for node in followers {
+        node.start_again();
+    }
+    cluster.leader("S");
+    let stored = cluster.jetstream().count("S");
+    cluster.nodes()[leader].start_again();
+    run.end_input();
+    let outcome = run.wait();
+    outcome.check(
+        printed.as_deref() == Some("1") || stored == 2,
+        &format!("{printed:?} was printed, and {stored} are stored"),
+    );
+    outcome.succeeds().prints("1\n2\n");
+    assert_eq!(cluster.jetstream().count("S"), 2);
 }

@@ -39,6 +39,93 @@ fn a_record_that_has_room_in_no_dead_letter_at_all_ends_the_run() {
 }
 
 #[test]
+fn a_dead_letter_that_only_its_message_id_makes_too_large_goes_without_its_record() {
+    let most = 1000;
+    let server = NatsServer::with_jetstream_and(&format!("max_payload: {most}\n"));
+    let mut jetstream = JetStream::on(&server);
+    jetstream.stream("DEAD", &[DEAD], json!({}));
+    // Sizes around the one at which a letter has no room for its record any more.
+    let sizes = 550..=most;
+    let payload = |size: usize| format!(r#"{{"x":"{}"}}"#, "x".repeat(size));
+    let records = sizes.clone().map(|size| record("users", &payload(size)));
+    for message_id in ["run", "content"] {
+        let outcome = Target::new()
+            .server(&server)
+            .setting("on_invalid_record", "dead_letter")
+            .setting("dead_letter_subject", DEAD)
+            .setting("message_id", message_id)
+            .input(schema("users", &["id"]) + &records.clone().collect::<String>() + &state("1"))
+            .run();
+        outcome.succeeds().prints("1\n");
+        let letters = jetstream.messages("DEAD");
+        assert_eq!(letters.len(), sizes.clone().count());
+        let (mut with, mut without) = (0, 0);
+        for letter in &letters {
+            let line: usize = letter.header("Target-Nats-Line").unwrap().parse().unwrap();
+            let payload = payload(sizes.start() + line - 2);
+            match letter.header("Target-Nats-Bytes") {
+                None => {
+                    assert_eq!(letter.text(), payload);
+                    with += 1;
+                }
+                Some(bytes) => {
+                    assert_eq!((letter.text(), bytes), ("", &*payload.len().to_string()));
+                    without += 1;
+                }
+            }
+            assert!(
+                letter
+                    .header("Target-Nats-Reason")
+                    .unwrap()
+                    .contains("key_properties")
+            );
+        }
+        assert!(with > 100 && without > 100, "{with} and {without}");
+        jetstream.purge("DEAD");
+    }
+}
+
+#[test]
+fn a_dead_letter_that_its_stream_refuses_goes_without_its_record_and_ends_the_run_only_then() {
+    // What a stream takes at most is not known where its configuration may not be asked for.
+    let users = r#"authorization: {users: [
+        {user: admin, password: admin}
+        {user: a, password: a, permissions: {publish: {deny: ["$JS.API.STREAM.INFO.>"]}}}
+    ]}"#;
+    for config in ["", users] {
+        for (most, is_taken) in [(300, true), (100, false)] {
+            let server = NatsServer::with_jetstream_and(config);
+            let mut jetstream = JetStream::with_login(&server, r#""user":"admin","pass":"admin""#);
+            jetstream.create(&json!({"name": "DEAD", "subjects": [DEAD], "max_msg_size": most}));
+            let bad = format!(r#"{{"x":"{}"}}"#, "x".repeat(400));
+            let outcome = Target::new()
+                .log_of(&server)
+                .setting("nats_url", format!("nats://a:a@{}", server.address()))
+                .setting("on_invalid_record", "dead_letter")
+                .setting("dead_letter_subject", DEAD)
+                .input(
+                    schema("users", &["id"])
+                        + &record("users", r#"{"id":1}"#)
+                        + &state("1")
+                        + &record("users", &bad)
+                        + &state("2"),
+                )
+                .run();
+            if is_taken {
+                outcome.succeeds().prints_last("2");
+                let letters = jetstream.messages("DEAD");
+                assert_eq!(letters.len(), 1);
+                assert_eq!(letters[0].text(), "");
+                let bytes = bad.len().to_string();
+                assert_eq!(letters[0].header("Target-Nats-Bytes"), Some(&*bytes));
+            } else {
+                outcome.exits(1).prints("1\n").error(&["line 4"]);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_state_waits_for_the_dead_letter_before_it() {
     let server = NatsServer::start();
     let mut subscriber = Subscriber::on(&server);

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -186,6 +188,60 @@ fn a_leaf_without_jetstream_reaches_the_domain_of_its_hub() {
             .logs_once(&[" | INFO ", "users", "S"]);
     }
     assert_eq!(JetStream::on(&hub).count("S"), 2);
+}
+
+/// A port of this machine behind which the given one is, each way so much later.
+fn slow_link(to: u16, latency: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let carry = move |mut from: TcpStream, mut to: TcpStream| {
+        let (arrived, under_way) = channel::<(Instant, Vec<u8>)>();
+        thread::spawn(move || {
+            for (due, bytes) in under_way {
+                thread::sleep(due.saturating_duration_since(Instant::now()));
+                let _ = to.write_all(&bytes);
+            }
+            let _ = to.shutdown(Shutdown::Both);
+        });
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = from.read(&mut buffer) {
+                let _ = arrived.send((Instant::now() + latency, buffer[..count].to_vec()));
+            }
+        });
+    };
+    thread::spawn(move || {
+        for near in listener.incoming().flatten() {
+            let far = TcpStream::connect(("127.0.0.1", to)).unwrap();
+            carry(near.try_clone().unwrap(), far.try_clone().unwrap());
+            carry(far, near);
+        }
+    });
+    port
+}
+
+#[test]
+fn the_jetstream_of_a_hub_is_found_over_a_slow_link() {
+    let port = free_port();
+    let hub = NatsServer::with(&format!(
+        "jetstream: {{store_dir: js, domain: hub}}\nleafnodes: {{listen: \"127.0.0.1:{port}\"}}"
+    ));
+    let slow = slow_link(port, Duration::from_millis(300));
+    let leaf = NatsServer::with(&format!(
+        "leafnodes: {{remotes: [{{url: \"nats-leaf://127.0.0.1:{slow}\"}}]}}"
+    ));
+    JetStream::on(&hub).stream("S", &["users"], json!({}));
+    JetStream::on(&leaf).domain("hub").info("S");
+    let outcome = Target::new()
+        .server(&leaf)
+        .setting("jetstream_domain", "hub")
+        .input(schema("users", &[]) + &numbered(1))
+        .run();
+    outcome
+        .succeeds()
+        .prints("{\"id\": 1}\n")
+        .logs("stream 'users' goes to 'users': JetStream stream 'S'");
+    assert_eq!(JetStream::on(&hub).count("S"), 1);
 }
 
 #[test]

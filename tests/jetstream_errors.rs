@@ -373,16 +373,24 @@ fn a_state_waits_for_the_dead_letter_before_it() {
 
 #[test]
 fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
-    for (storage, limit) in [("file", "max_file: 20000"), ("memory", "max_mem: 20000")] {
+    for (ingest, storage, limit) in [
+        ("pipelined", "file", "max_file: 20000"),
+        ("pipelined", "memory", "max_mem: 20000"),
+        ("fast", "file", "max_file: 20000"),
+    ] {
         let server = NatsServer::with_jetstream_and(&format!(
             "accounts: {{A: {{jetstream: {{{limit}}}, users: [{{user: a, password: a}}]}}}}"
         ));
         let mut jetstream = JetStream::with_login(&server, r#""user":"a","pass":"a""#);
-        jetstream.stream("S", &["users"], json!({"storage": storage}));
+        jetstream.stream(
+            "S",
+            &["users"],
+            json!({"storage": storage, "allow_batched": true}),
+        );
         let outcome = Target::new()
             .log_of(&server)
             .setting("nats_url", format!("nats://a:a@{}", server.address()))
-            .setting("ingest", "pipelined")
+            .setting("ingest", ingest)
             .input(schema("users", &[]) + &(1..=2000).map(numbered).collect::<String>())
             .run();
         outcome.exits(1).error(&["S", "exceeded"]);
@@ -392,6 +400,10 @@ fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
             .trim_start_matches(r#"{"id": "#)
             .trim_end_matches('}');
         let printed = printed.parse::<usize>().unwrap_or(0);
+        // A batch ends where the space does, and says so at once.
+        let is_told =
+            ingest != "fast" || printed == stored && outcome.took < Duration::from_secs(4);
+        outcome.check(is_told, "all that the batch has stored is told, and soon");
         outcome.check(
             printed <= stored && stored < 2000,
             &format!("the last state is {printed}, and {stored} are stored"),
@@ -401,8 +413,13 @@ fn an_account_whose_space_is_used_up_ends_the_run_with_what_the_server_says() {
 
 #[test]
 fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printed() {
-    for count in [10_u32, 300] {
-        let (server, mut jetstream) = capturing(json!({}));
+    for (ingest, count) in [
+        ("pipelined", 10_u32),
+        ("pipelined", 300),
+        ("fast", 10),
+        ("fast", 1300),
+    ] {
+        let (server, mut jetstream) = capturing(json!({"allow_batched": true}));
         let plain = (1..=count).map(|id| {
             let record = record("users", &format!(r#"{{"id":{id},"ttl":""}}"#));
             record + &state(&format!(r#"{{"id":{id}}}"#))
@@ -410,7 +427,7 @@ fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printe
         let plain: String = plain.collect();
         let outcome = Target::new()
             .server(&server)
-            .setting("ingest", "pipelined")
+            .setting("ingest", ingest)
             .setting("headers", json!({"Nats-TTL": "{record.ttl}"}))
             .input(schema("users", &[]) + &plain + &record("users", r#"{"ttl":"5"}"#))
             .run();
@@ -419,6 +436,29 @@ fn what_was_acknowledged_before_a_refusal_that_ends_the_run_has_its_state_printe
             .prints_last(&format!(r#"{{"id": {count}}}"#))
             .error(&["S", "TTL"]);
         assert_eq!(jetstream.count("S"), u64::from(count));
+    }
+}
+
+#[test]
+fn what_comes_before_a_record_that_goes_nowhere_is_confirmed_before_the_run_ends() {
+    for ingest in ["fast", "pipelined"] {
+        let (server, mut jetstream) = capturing(json!({"allow_batched": true}));
+        let to = |subject: &str, id: u32| {
+            record("users", &format!(r#"{{"id":{id},"to":"{subject}"}}"#)) + &state(&id.to_string())
+        };
+        let good: String = (1..=300).map(|id| to("users", id)).collect();
+        let outcome = Target::new()
+            .server(&server)
+            .setting("delivery", "jetstream")
+            .setting("ingest", ingest)
+            .setting("subject", "{record.to}")
+            .input(schema("users", &[]) + &good + &to("orders", 301) + &to("users", 302))
+            .run();
+        outcome
+            .exits(1)
+            .prints_last("300")
+            .error(&["no JetStream stream captures 'orders'"]);
+        assert_eq!(jetstream.count("S"), 300);
     }
 }
 

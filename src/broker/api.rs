@@ -17,9 +17,14 @@ use crate::settings::Settings;
 
 /// How long the server may take for one answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// The same where it says that it has no JetStream. It need not say that nobody answers: whoever listens to
-/// everything there counts as somebody who might.
-const HOPELESS_TIMEOUT: Duration = Duration::from_millis(500);
+/// The same where the server says that it has no JetStream itself, and its silence means that there is none.
+///
+/// Where nobody listens it says so at once, and nothing is waited for. Silence has two causes: somebody listens to
+/// everything there, and this is waited for in vain, once for each connection; or the question is on its way to
+/// the JetStream of a hub, over a leaf node's link. To take the second for the first costs records without a word
+/// (spec nats.md, 0.9), so it is as long as the official clients give the JetStream API (five seconds): a
+/// link that is slower is of no use to anybody.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a wait looks whether the connection is still there.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -96,7 +101,7 @@ impl<'a> Api<'a> {
         let timeout = if self.generation.info().jetstream {
             TIMEOUT
         } else {
-            HOPELESS_TIMEOUT
+            SILENCE_TIMEOUT
         };
         let deadline = Instant::now() + timeout;
         let never = crossbeam_channel::never();

@@ -16,7 +16,7 @@ use super::{Common, Stop};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 use crate::route::origin::Origin;
-use crate::settings::{DeliveryKind, Ingest};
+use crate::settings::{DeliveryKind, Ingest, MessageId};
 
 /// Where a message goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -303,13 +303,27 @@ impl Capture {
     }
 
     /// Whether a JetStream stream is fed by fast ingest. Fails if it cannot be and must.
+    ///
+    /// Not with ids of the content where the stream is replicated: what another run has sent is counted as stored from
+    /// the moment that the leader has it, and may be lost with that leader (see `outlet/doubt.rs`).
     pub(super) fn feeds_fast(&self, place: usize) -> Result<bool, Stop> {
+        let settings = &self.common.settings;
         let js_stream = self.js_streams.get(place);
-        match self.common.settings.ingest {
+        let is_unsafe = settings.message_id == MessageId::Content && js_stream.is_replicated();
+        let is_possible = js_stream.allows_batches() && !is_unsafe;
+        match settings.ingest {
             Ingest::Pipelined => Ok(false),
-            Ingest::Auto => Ok(js_stream.allows_batches()),
-            Ingest::Fast if js_stream.allows_batches() => Ok(true),
+            Ingest::Auto => Ok(is_possible),
+            Ingest::Fast if is_possible => Ok(true),
             Ingest::Fast if self.letter_places.contains(&place) => Ok(false),
+            Ingest::Fast if is_unsafe => {
+                let what = format!(
+                    "JetStream stream '{}' has replicas, and its server confirms fast ingest with message ids of the \
+                     content too early; set ingest to auto, or message_id to run",
+                    js_stream.name
+                );
+                Err(Stop::Failed(Error::new(Kind::Refused, what)))
+            }
             Ingest::Fast => {
                 let what = format!(
                     "JetStream stream '{}' does not allow fast ingest (allow_batched, from nats-server 2.14 on); set \

@@ -21,6 +21,9 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Silence after which the server is asked for its last flow answer again; it forgets a batch after ten seconds.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 
+/// For how long the end of a batch is waited for after one of its messages was refused by itself.
+const VERDICT: Duration = Duration::from_secs(1);
+
 /// The last token of a reply subject that makes its message part of a batch.
 const SUFFIX: &str = "$FI";
 
@@ -63,7 +66,8 @@ enum State {
     Open,
     /// The end was asked for.
     Ending,
-    /// The server has said that a message is missing or refused: it will say where the batch has ended.
+    /// The server has said that a message is missing or refused, and that ends the batch: it will say where, when what
+    /// comes before is stored.
     Broken,
 }
 
@@ -85,6 +89,14 @@ pub(super) struct Batch {
     heard_at: Instant,
     /// The end was asked for before it was possible.
     is_end_wanted: bool,
+    /// A message was refused by itself, and not as part of the batch: until then its end is waited for.
+    ///
+    /// nats-server 2.14.0 does so in two cases. Refused before it was counted (a limit of the server or the account, a
+    /// sealed stream), it is missing, and whatever follows ends the batch before it. Refused by the store, maybe of a
+    /// stream with replicas after it was agreed on, it stays counted as under way: what is stored behind it confirms
+    /// it, as does the end of the batch, and without anything behind it nothing is ever said. So the end is asked for
+    /// at once, and what it says is believed up to the refused message only.
+    condemned_until: Option<Instant>,
 }
 
 impl Batch {
@@ -102,6 +114,7 @@ impl Batch {
             sent_at: now,
             heard_at: now,
             is_end_wanted: false,
+            condemned_until: None,
         }
     }
 
@@ -109,6 +122,7 @@ impl Batch {
     pub(super) fn is_ready(&self) -> bool {
         match self.state {
             State::Closed => true,
+            State::Open if self.condemned_until.is_some() => false,
             State::Open => self.sent - self.stored < self.flow * OUTSTANDING,
             State::Starting | State::Ending | State::Broken => false,
         }
@@ -116,7 +130,16 @@ impl Batch {
 
     /// Whether a message may be sent only after an answer that the server gives at once.
     pub(super) fn is_waiting(&self) -> bool {
-        matches!(self.state, State::Starting | State::Ending | State::Broken)
+        match self.state {
+            State::Closed => false,
+            State::Open => self.condemned_until.is_some(),
+            State::Starting | State::Ending | State::Broken => true,
+        }
+    }
+
+    /// Whether the server has said nothing of the end of a batch of which it has refused a message.
+    pub(super) fn is_given_up(&self, now: Instant) -> bool {
+        self.state != State::Closed && self.condemned_until.is_some_and(|until| now >= until)
     }
 
     /// The step of the next message, which has this token.
@@ -128,6 +151,7 @@ impl Batch {
             self.sent = 0;
             self.stored = 0;
             self.most_stored = u64::MAX;
+            self.condemned_until = None;
             self.heard_at = now;
         }
         self.sent += 1;
@@ -162,6 +186,9 @@ impl Batch {
         if self.state != State::Open {
             return None;
         }
+        if self.condemned_until.is_some() {
+            return self.end(now);
+        }
         let is_quiet = self.is_end_wanted || now >= self.sent_at + QUIET;
         if is_quiet && self.is_ready() {
             return self.end(now);
@@ -179,6 +206,8 @@ impl Batch {
     /// When [`Batch::look_at_clock`] has something to do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.state {
+            State::Closed => None,
+            _ if self.condemned_until.is_some() => self.condemned_until,
             State::Open if self.is_ready() => Some(self.sent_at + QUIET),
             State::Open => Some(self.heard_at + PING_INTERVAL),
             _ => None,
@@ -224,7 +253,15 @@ impl Batch {
         (is_current && sequence > 0).then(|| self.first_token + sequence - 1)
     }
 
-    /// Takes in an answer that is no error.
+    /// Takes in an answer.
+    ///
+    /// What nats-server 2.14.0 counts (`jetstream_batching.go`): an acknowledgement speaks of what is applied, which with
+    /// replicas is what most of them have. When the leader steps down, what it had proposed and they do not have is
+    /// dropped without a word. The next leader knows the batch from what it has applied; it acknowledges that,
+    /// finds that the following message is missing, and ends the batch there. If it has applied nothing of it, it does
+    /// not know the batch (10208). So what is counted is stored, with two exceptions: what a store has refused, for
+    /// which there is [`Batch::exclude`], and what was skipped by its id, for which there is `outlet/doubt.rs`. A
+    /// store's refusal while nobody leads is told to nobody; it takes a stream that becomes full at that moment.
     pub(super) fn take_answer(&mut self, answer: &Answer, now: Instant) -> Effect {
         self.heard_at = now;
         let foremost = match answer {
@@ -249,8 +286,12 @@ impl Batch {
                 let count = count.unwrap_or(self.stored).min(self.most_stored);
                 Effect::OverBelow(self.first_token + count)
             }
-            Answer::Gap | Answer::RefusedOfBatch { .. } | Answer::Refused(_) => {
+            Answer::Gap | Answer::RefusedOfBatch { .. } => {
                 self.state = State::Broken;
+                Effect::Nothing
+            }
+            Answer::Refused(_) => {
+                self.condemned_until.get_or_insert(now + VERDICT);
                 Effect::Nothing
             }
         }

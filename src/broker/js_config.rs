@@ -75,6 +75,11 @@ impl StreamInfo {
         self.flag("allow_batched")
     }
 
+    /// Whether several servers have it, so that what its leader takes is not yet stored.
+    pub(super) fn is_replicated(&self) -> bool {
+        self.config["num_replicas"].as_u64() > Some(1)
+    }
+
     /// Whether it acknowledges anything.
     pub(super) fn acknowledges(&self) -> bool {
         !self.flag("no_ack")

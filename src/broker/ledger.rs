@@ -30,6 +30,8 @@ pub(super) struct Ledger {
 struct Sent {
     ordinal: u64,
     is_settled: bool,
+    /// Settled, and what becomes of it is decided elsewhere: a dead letter in its place is sent for itself.
+    is_refused: bool,
 }
 
 /// Which messages are sent again.
@@ -51,6 +53,11 @@ impl Ledger {
 
     pub(super) fn next(&mut self) -> Option<u64> {
         self.todo.pop_front()
+    }
+
+    /// What [`Ledger::next`] will give.
+    pub(super) fn front(&self) -> Option<u64> {
+        self.todo.front().copied()
     }
 
     /// Whether nothing waits to be sent.
@@ -83,6 +90,7 @@ impl Ledger {
         self.sent.push_back(Sent {
             ordinal,
             is_settled: false,
+            is_refused: false,
         });
         self.unsettled += 1;
         token
@@ -104,17 +112,30 @@ impl Ledger {
         Some(ordinal)
     }
 
+    /// The same for a message that is not to be sent again, whatever becomes of those before it.
+    pub(super) fn refuse(&mut self, token: u64) -> Option<u64> {
+        let index = usize::try_from(token.checked_sub(self.first_token)?).ok()?;
+        let sent = self.sent.get_mut(index).filter(|sent| !sent.is_settled)?;
+        sent.is_refused = true;
+        self.settle(token)
+    }
+
     /// Settles every message below this token.
     pub(super) fn settle_below(&mut self, token: u64) {
         while self.first_token < token && self.settle(self.first_token).is_some() {}
     }
 
-    /// Nothing that was sent can be relied on: it is to be sent again.
-    pub(super) fn rewind(&mut self, again: Again) {
+    /// Nothing that was sent can be relied on: it is to be sent again. Returns the highest ordinal of that, if there
+    /// is any.
+    pub(super) fn rewind(&mut self, again: Again) -> Option<u64> {
+        let is_open = |sent: &&Sent| !sent.is_settled;
+        let highest = (self.sent.iter().filter(is_open))
+            .map(|sent| sent.ordinal)
+            .max();
         self.first_token = self.next_token();
         let again = std::mem::take(&mut self.sent)
             .into_iter()
-            .filter(|sent| again == Again::All || !sent.is_settled)
+            .filter(|sent| !sent.is_refused && (again == Again::All || !sent.is_settled))
             .map(|sent| sent.ordinal);
         let mut todo: Vec<u64> = again.chain(std::mem::take(&mut self.todo)).collect();
         todo.sort_unstable();
@@ -122,6 +143,7 @@ impl Ledger {
         self.strays.clear();
         self.highest = 0;
         self.unsettled = 0;
+        highest
     }
 
     /// How many messages are sent and unsettled.
@@ -155,14 +177,18 @@ mod tests {
             // The naive model: unsent ordinals, and those that were sent since the last rewind by their tokens.
             let mut todo: BTreeSet<u64> = BTreeSet::new();
             let mut sent: BTreeMap<u64, (u64, bool)> = BTreeMap::new();
+            let mut refused: BTreeSet<u64> = BTreeSet::new();
             let (mut newest, mut next_token) = (0_u32, 0_u32);
             for _ in 0..80 {
-                match random.below(8) {
+                match random.below(9) {
                     0..=2 => {
                         newest += 1;
                         // Now and then one of long ago comes back, as a dead letter does.
                         let known = |ordinal: u64| {
-                            todo.contains(&ordinal) || sent.values().any(|entry| entry.0 == ordinal)
+                            let is_sent = |(token, entry): (&u64, &(u64, bool))| {
+                                entry.0 == ordinal && !refused.contains(token)
+                            };
+                            todo.contains(&ordinal) || sent.iter().any(is_sent)
                         };
                         let old = 1 + random.below(newest as usize) as u64;
                         let ordinal = if known(old) { u64::from(newest) } else { old };
@@ -187,6 +213,15 @@ mod tests {
                         }
                     }
                     6 => {
+                        let token = random.below(next_token as usize + 2) as u64;
+                        let expected = sent.get_mut(&token).filter(|entry| !entry.1);
+                        assert_eq!(ledger.refuse(token), expected.as_ref().map(|entry| entry.0));
+                        if let Some(entry) = expected {
+                            entry.1 = true;
+                            refused.insert(token);
+                        }
+                    }
+                    7 => {
                         let token = random.below(next_token as usize + 1) as u64;
                         ledger.settle_below(token);
                         for (_, entry) in sent.range_mut(..token) {
@@ -195,13 +230,15 @@ mod tests {
                     }
                     _ => {
                         let again = *random.pick(&[&Again::All, &Again::Unsettled]);
-                        ledger.rewind(again);
-                        let mut from_first = sent.values().skip_while(|entry| entry.1);
+                        let open = sent.values().filter(|entry| !entry.1);
+                        let highest = open.map(|entry| entry.0).max();
+                        assert_eq!(ledger.rewind(again), highest);
+                        let from_first = sent.iter().skip_while(|(_, entry)| entry.1);
                         todo.extend(
                             from_first
-                                .by_ref()
-                                .filter(|entry| again == Again::All || !entry.1)
-                                .map(|entry| entry.0),
+                                .filter(|(token, _)| !refused.contains(token))
+                                .filter(|(_, entry)| again == Again::All || !entry.1)
+                                .map(|(_, entry)| entry.0),
                         );
                         sent.clear();
                     }
@@ -209,6 +246,7 @@ mod tests {
                 let unsettled = || sent.values().filter(|entry| !entry.1).map(|entry| entry.0);
                 assert_eq!(ledger.in_flight(), unsettled().count());
                 assert_eq!(ledger.is_caught_up(), todo.is_empty());
+                assert_eq!(ledger.front(), todo.first().copied());
                 assert_eq!(
                     ledger.oldest(),
                     unsettled().chain(todo.first().copied()).min()

@@ -92,6 +92,8 @@ pub(crate) enum Notice {
     /// The server refuses this one message, and would again. Until it is published with another route, or
     /// given up, nothing behind it is confirmed.
     Refused { ordinal: u64, reason: String },
+    /// This message ends the run, and nothing behind it is confirmed.
+    Failed { ordinal: u64, error: Error },
 }
 
 /// Why a message was not taken on.
@@ -101,7 +103,7 @@ pub(crate) enum Stop {
     Lost,
     /// As [`Notice::Refused`]; the reason.
     Refused(String),
-    /// Nothing can be delivered any more.
+    /// As [`Notice::Failed`].
     Failed(Error),
 }
 

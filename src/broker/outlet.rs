@@ -10,6 +10,9 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::doubt::Doubt;
+use self::feed::{Feed, LEAST_IN_FLIGHT, MOST_IN_FLIGHT};
+pub(super) use self::refusal::{Refusal, Why};
 use super::answer::{Alike, Answer, parse_answer};
 use super::ingest::{Batch, Effect, Step};
 use super::js_config::StreamInfo;
@@ -18,9 +21,10 @@ use super::ledger::{Again, Ledger};
 use crate::error::{Error, Kind};
 use crate::route::Route;
 
-/// Messages in flight to one stream. The server drops what goes beyond 100,000 for all publishers together.
-const MOST_IN_FLIGHT: usize = 32_768;
-const LEAST_IN_FLIGHT: usize = 64;
+mod doubt;
+mod feed;
+mod refusal;
+
 /// The first silence that is taken for lost acknowledgements, and the longest: a server may only be slow, and
 /// what is sent again is more work for it.
 const ACK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,14 +41,15 @@ pub(super) struct Outlet {
     feed: Feed,
     /// With ids the server itself drops what it has.
     again: Again,
+    doubt: Doubt,
     paused_until: Option<Instant>,
     pause: Duration,
     ack_timeout: Duration,
     /// When the stream was last heard of, or was sent something while nothing was outstanding.
     heard_at: Instant,
     alike: Alike,
-    /// Messages that the stream refuses for what they are, each with the reason.
-    refused: VecDeque<(u64, String)>,
+    /// Messages that the stream refuses for what they are, or for what will not pass.
+    refused: VecDeque<Refusal>,
     /// The stream is to be looked at: it answered as one does that is gone.
     pub(super) is_missing: bool,
     /// Why the stream takes nothing for now, until it does.
@@ -58,17 +63,6 @@ struct Trouble {
     is_told: bool,
 }
 
-/// How a stream is fed.
-enum Feed {
-    /// Every message is acknowledged by itself.
-    Pipelined {
-        most_in_flight: usize,
-        /// After trouble: one message, until it is confirmed.
-        is_probing: bool,
-    },
-    Fast(Batch),
-}
-
 /// A message that only controls a batch, and the subject that it goes to.
 pub(super) struct Control {
     pub(super) route: Arc<Route>,
@@ -76,15 +70,19 @@ pub(super) struct Control {
 }
 
 impl Outlet {
-    /// `batch` is the prefix of batch ids, which begins with the outlet's number, where the stream is fed by fast ingest.
+    /// `batch` is the prefix of batch ids, which begins with the outlet's number, where the stream is fed by fast
+    /// ingest. Messages up to the ordinal `sent_before` may have been sent over another connection.
     pub(super) fn new(
         js_stream: Arc<StreamInfo>,
         place: usize,
         batch: Option<String>,
         again: Again,
+        sent_before: u64,
     ) -> Self {
         let now = Instant::now();
+        let is_possible = batch.is_some() && again == Again::Unsettled && js_stream.is_replicated();
         Self {
+            doubt: Doubt::new(is_possible, sent_before),
             js_stream,
             place,
             ledger: Ledger::default(),
@@ -106,8 +104,9 @@ impl Outlet {
     }
 
     /// Whether this message may be sent now; else it is to be pushed.
-    pub(super) fn takes(&self, ordinal: u64) -> bool {
-        self.ledger.is_next(ordinal) && self.is_ready()
+    pub(super) fn takes(&mut self, ordinal: u64) -> bool {
+        self.look_at_doubt(Some(ordinal));
+        self.ledger.is_next(ordinal) && !self.doubt.holds(ordinal) && self.is_ready()
     }
 
     /// Keeps a message until it is due.
@@ -117,10 +116,16 @@ impl Outlet {
 
     /// The next message that may be sent.
     pub(super) fn due(&mut self) -> Option<u64> {
-        if self.ledger.is_caught_up() || !self.is_ready() {
-            return None;
+        if self.can_send() {
+            self.ledger.next()
+        } else {
+            None
         }
-        self.ledger.next()
+    }
+
+    fn can_send(&self) -> bool {
+        let next = self.ledger.front();
+        next.is_some_and(|next| !self.doubt.holds(next)) && self.is_ready()
     }
 
     fn is_ready(&self) -> bool {
@@ -196,17 +201,22 @@ impl Outlet {
             self.is_missing = true;
             self.start_over(now);
         }
+        if (self.feed.batch()).is_some_and(|batch| batch.is_given_up(now)) {
+            self.start_over(now);
+        }
+        let is_sent = self.is_doubt_sent();
         let Feed::Fast(batch) = &mut self.feed else {
             return None;
         };
-        let step = batch.look_at_clock(now)?;
+        let end = if is_sent { batch.end(now) } else { None };
+        let step = end.or_else(|| batch.look_at_clock(now))?;
         self.control(step)
     }
 
     /// When [`Outlet::look_at_clock`] or [`Outlet::due`] has something to do that no answer announces.
     pub(super) fn deadline(&self) -> Option<Instant> {
         // Behind it, an answer decides, where nothing can be sent before.
-        let can_send = !self.ledger.is_caught_up() && self.is_ready();
+        let can_send = self.can_send();
         let is_ahead = |until: &Instant| can_send || *until > Instant::now();
         let paused = self.paused_until.filter(is_ahead);
         let silent = self
@@ -256,6 +266,7 @@ impl Outlet {
         };
         if matches!(self.feed, Feed::Pipelined { .. }) && self.alike.matches(payload) {
             self.confirm(token, now);
+            self.look_at_doubt(None);
             return Ok(());
         }
         if payload.is_empty() && status.is_some() {
@@ -267,7 +278,9 @@ impl Outlet {
         let Some(answer) = parse_answer(payload) else {
             return Err(self.foreign());
         };
-        self.take_answer(token, &answer, payload, now)
+        let outcome = self.take_answer(token, &answer, payload, now);
+        self.look_at_doubt(None);
+        outcome
     }
 
     fn take_answer(
@@ -306,12 +319,16 @@ impl Outlet {
                 self.apply(effect, now)?;
                 match answer {
                     Answer::Refused(error) | Answer::RefusedOfBatch { error, .. } => {
-                        self.take_error(token, error, now)
+                        self.take_error(token, error, now);
                     }
-                    _ => Ok(()),
+                    _ => {}
                 }
+                Ok(())
             }
-            (Feed::Pipelined { .. }, Answer::Refused(error)) => self.take_error(token, error, now),
+            (Feed::Pipelined { .. }, Answer::Refused(error)) => {
+                self.take_error(token, error, now);
+                Ok(())
+            }
             // An answer of fast ingest to a message that asked for none.
             (Feed::Pipelined { .. }, _) => Ok(()),
         }
@@ -335,6 +352,8 @@ impl Outlet {
         match effect {
             Effect::Nothing => {}
             Effect::Foreign => return Err(self.foreign()),
+            Effect::StoredBelow(_) if self.doubt.is_some() => self.heard_at = now,
+            Effect::OverBelow(token) if self.doubt.is_some() => self.end_doubtful_batch(token, now),
             Effect::StoredBelow(token) => {
                 self.ledger.settle_below(token);
                 self.note_progress(now);
@@ -343,7 +362,7 @@ impl Outlet {
                 self.ledger.settle_below(token);
                 self.note_progress(now);
                 // What the batch did not take is sent again in another one.
-                self.ledger.rewind(self.again);
+                self.rewind();
             }
         }
         Ok(())
@@ -364,26 +383,16 @@ impl Outlet {
         self.pause = FIRST_PAUSE;
     }
 
-    fn take_error(&mut self, token: u64, error: &ApiError, now: Instant) -> Result<(), Error> {
+    fn take_error(&mut self, token: u64, error: &ApiError, now: Instant) {
         match error.verdict() {
             Verdict::BadRecord => {
-                let is_first = self.is_first_of_batch(token);
-                if let Some(ordinal) = self.ledger.settle(token) {
-                    self.refused.push_back((ordinal, error.to_string()));
-                }
-                self.heard_at = now;
-                if is_first {
-                    self.start_over(now);
-                }
-                Ok(())
+                self.refuse(token, Why::Bad(error.to_string()), now);
             }
             Verdict::NoBatch => {
                 self.start_over(now);
-                Ok(())
             }
             Verdict::NoBatches => {
                 self.leave_fast(error, now);
-                Ok(())
             }
             Verdict::Retry | Verdict::SlowDown => {
                 self.note_trouble(error);
@@ -393,20 +402,21 @@ impl Outlet {
                 } else if self.is_first_of_batch(token) {
                     self.start_over(now);
                 } else {
-                    // The server will say where the batch has ended.
+                    // The server will say where the batch ends, or nothing for too long.
                     if let Feed::Fast(batch) = &mut self.feed {
                         batch.exclude(token);
                     }
                     self.start_pause(now);
                 }
-                Ok(())
             }
             Verdict::Fail(kind) => {
                 let what = format!(
                     "JetStream stream '{}' refuses a message",
                     self.js_stream.name
                 );
-                Err(Error::new(kind, what).cause(error))
+                // What came before it in its batch may be stored, which the batch's end will tell.
+                let error = Error::new(kind, what).cause(error);
+                self.refuse(token, Why::Fatal(error), now);
             }
         }
     }
@@ -418,6 +428,8 @@ impl Outlet {
         );
         self.start_over(now);
         self.feed = Feed::pipelined();
+        // Each message is answered for by itself from now on.
+        self.doubt = Doubt::default();
     }
 
     fn note_trouble(&mut self, why: &dyn std::fmt::Display) {
@@ -437,7 +449,8 @@ impl Outlet {
 
     /// Everything unconfirmed is sent again after a pause, the first message alone.
     fn start_over(&mut self, now: Instant) {
-        self.ledger.rewind(self.again);
+        self.rewind();
+        self.leave_roll_call();
         match &mut self.feed {
             Feed::Pipelined { is_probing, .. } => *is_probing = true,
             Feed::Fast(batch) => batch.abandon(),
@@ -456,30 +469,9 @@ impl Outlet {
         (self.feed.batch()).is_some_and(|batch| batch.starts_with(token))
     }
 
-    /// Messages that were refused for what they are, oldest first.
-    pub(super) fn take_refused(&mut self) -> Option<(u64, String)> {
-        self.refused.pop_front()
-    }
-
     /// The lowest ordinal that is not confirmed.
     pub(super) fn oldest(&self) -> Option<u64> {
         self.ledger.oldest()
-    }
-}
-
-impl Feed {
-    fn pipelined() -> Self {
-        Self::Pipelined {
-            most_in_flight: MOST_IN_FLIGHT,
-            is_probing: false,
-        }
-    }
-
-    fn batch(&self) -> Option<&Batch> {
-        match self {
-            Self::Fast(batch) => Some(batch),
-            Self::Pipelined { .. } => None,
-        }
     }
 }
 

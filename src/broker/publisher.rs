@@ -21,7 +21,7 @@ use super::core::Core;
 use super::ledger::Again;
 use super::link::Link;
 use super::message_id::MessageIds;
-use super::outlet::{Control, Outlet};
+use super::outlet::{Control, Outlet, Refusal, Why};
 use super::unique::unique_token;
 use super::{Common, Delivery, Limits, Notice, RunEnd, Stop};
 use crate::error::Error;
@@ -40,6 +40,12 @@ const EXPECTED_STREAM: &str = "Nats-Expected-Stream";
 /// What JetStream takes in headers, in bytes (spec nats.md, 1a).
 const MOST_HEADER_BYTES: usize = 65_535;
 
+/// Why nothing goes on.
+enum End {
+    Lost,
+    Failed(Error),
+}
+
 /// One worker's delivery.
 pub(crate) struct Publisher {
     common: Arc<Common>,
@@ -56,13 +62,15 @@ pub(crate) struct Publisher {
     /// The outlet of a JetStream stream, by the stream's place in `capture`.
     outlet_of: HashMap<usize, usize>,
     ids: MessageIds,
-    /// Refused messages of which the worker has not yet said what becomes of them.
+    /// Messages that were not taken, of which the worker has not yet said what becomes of them.
     held: BTreeSet<u64>,
-    refused: VecDeque<(u64, String)>,
-    /// An answer that ends the run, once what was acknowledged before it is told.
-    failure: Option<Error>,
+    refused: VecDeque<Refusal>,
+    /// What ends the run or the connection, once what was acknowledged before it is told.
+    end: Option<End>,
     newest: u64,
     confirmed: u64,
+    /// Messages up to this ordinal may have been sent over an earlier connection.
+    sent_before: u64,
     looked_at: Instant,
     /// Outlets that wait for an answer which a flush would hasten.
     wants_flush: bool,
@@ -88,9 +96,10 @@ impl Publisher {
             outlet_of: HashMap::new(),
             held: BTreeSet::new(),
             refused: VecDeque::new(),
-            failure: None,
+            end: None,
             newest: 0,
             confirmed: 0,
+            sent_before: 0,
             looked_at: Instant::now(),
             wants_flush: false,
             reply: String::new(),
@@ -141,8 +150,13 @@ impl Publisher {
             MessageId::Run | MessageId::Content => Again::Unsettled,
         };
         let js_stream = Arc::clone(self.capture.js_streams().get(place));
-        self.outlets
-            .push(Outlet::new(js_stream, place, batch, again));
+        self.outlets.push(Outlet::new(
+            js_stream,
+            place,
+            batch,
+            again,
+            self.sent_before,
+        ));
         self.outlet_of.insert(place, index);
         Ok(index)
     }
@@ -196,6 +210,27 @@ impl Publisher {
             .map_err(|Lost| Stop::Lost)
     }
 
+    fn publish_or_push(
+        &mut self,
+        ordinal: u64,
+        route: &Arc<Route>,
+        payload: &[u8],
+    ) -> Result<(), Stop> {
+        let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
+        let api = Api::new(generation, &self.common.settings, &self.run_end);
+        match self.capture.find(route, &api)? {
+            Destination::Core => self.publish_core(ordinal, route, payload),
+            Destination::Stream(place) => {
+                let index = self.outlet(place)?;
+                if self.outlets[index].takes(ordinal) {
+                    return self.publish_to(index, ordinal, route, payload);
+                }
+                self.outlets[index].push(ordinal);
+                Ok(())
+            }
+        }
+    }
+
     /// Publishes a message that only controls a batch.
     fn publish_control(&mut self, index: usize, control: &Control) -> Result<(), Stop> {
         let (Some(generation), Some((inbox, _))) = (&self.generation, &self.inbox) else {
@@ -208,6 +243,23 @@ impl Publisher {
         generation
             .publish(subject, Some(&self.reply), None, b"")
             .map_err(|Lost| Stop::Lost)
+    }
+
+    /// Takes in what has come, and sees to what the time asks for.
+    fn look(&mut self) -> Result<(), End> {
+        let is_lost = !self.take_signals();
+        // What was acknowledged before the connection broke is stored.
+        self.take_replies().map_err(End::Failed)?;
+        if is_lost {
+            return Err(End::Lost);
+        }
+        match self.look_at_clock() {
+            Ok(()) | Err(Stop::Refused(_)) => {}
+            Err(Stop::Failed(error)) => return Err(End::Failed(error)),
+            Err(Stop::Lost) => return Err(End::Lost),
+        }
+        self.flush_if_wanted();
+        Ok(())
     }
 
     fn take_signals(&mut self) -> bool {
@@ -244,7 +296,7 @@ impl Publisher {
             if let Some(outlet) = index.and_then(|index: usize| self.outlets.get_mut(index)) {
                 outlet.take_reply(rest, reply_status(&reply), &reply.data, now)?;
                 while let Some(refused) = outlet.take_refused() {
-                    self.held.insert(refused.0);
+                    self.held.insert(refused.ordinal);
                     self.refused.push_back(refused);
                 }
             }
@@ -295,33 +347,22 @@ impl Delivery for Publisher {
         self.core = Core::default();
         self.held.clear();
         self.refused.clear();
+        self.end = None;
+        self.sent_before = self.sent_before.max(self.newest);
         self.newest = self.confirmed;
         Ok(limits)
     }
 
     fn publish(&mut self, ordinal: u64, route: &Arc<Route>, payload: &[u8]) -> Result<(), Stop> {
         self.newest = self.newest.max(ordinal);
-        let generation = self.generation.as_deref().ok_or(Stop::Lost)?;
-        let api = Api::new(generation, &self.common.settings, &self.run_end);
-        match self.capture.find(route, &api)? {
-            Destination::Core => self.publish_core(ordinal, route, payload)?,
-            Destination::Stream(place) => {
-                let index = self.outlet(place)?;
-                if self.outlets[index].takes(ordinal) {
-                    let outcome = self.publish_to(index, ordinal, route, payload);
-                    if let Err(Stop::Refused(_)) = outcome {
-                        self.held.insert(ordinal);
-                    }
-                    outcome?;
-                } else {
-                    self.outlets[index].push(ordinal);
-                }
-            }
+        let outcome = self.publish_or_push(ordinal, route, payload);
+        match outcome {
+            Ok(()) if self.held.is_empty() => {}
+            Ok(()) => drop(self.held.remove(&ordinal)),
+            Err(Stop::Refused(_) | Stop::Failed(_)) => drop(self.held.insert(ordinal)),
+            Err(Stop::Lost) => {}
         }
-        if !self.held.is_empty() {
-            self.held.remove(&ordinal);
-        }
-        Ok(())
+        outcome
     }
 
     fn due(&mut self) -> Option<u64> {
@@ -353,32 +394,27 @@ impl Delivery for Publisher {
     }
 
     fn poll(&mut self) -> Result<Option<Notice>, Error> {
-        if !self.take_signals() {
-            self.generation = None;
-            return Ok(Some(Notice::Lost));
+        if self.end.is_none() {
+            self.end = self.look().err();
         }
-        if self.failure.is_none() {
-            self.failure = self.take_replies().err();
-        }
-        match self.look_at_clock() {
-            Ok(()) | Err(Stop::Refused(_)) => {}
-            Err(Stop::Failed(error)) => return Err(error),
-            Err(Stop::Lost) => {
-                self.generation = None;
-                return Ok(Some(Notice::Lost));
-            }
-        }
-        self.flush_if_wanted();
-        if let Some((ordinal, reason)) = self.refused.pop_front() {
-            return Ok(Some(Notice::Refused { ordinal, reason }));
+        if let Some(Refusal { ordinal, why }) = self.refused.pop_front() {
+            return Ok(Some(match why {
+                Why::Bad(reason) => Notice::Refused { ordinal, reason },
+                Why::Fatal(error) => Notice::Failed { ordinal, error },
+            }));
         }
         let settled = self.settled();
         if settled > self.confirmed {
             self.confirmed = settled;
             return Ok(Some(Notice::Confirmed(settled)));
         }
-        if let Some(error) = self.failure.take() {
-            return Err(error);
+        match self.end.take() {
+            None => {}
+            Some(End::Failed(error)) => return Err(error),
+            Some(End::Lost) => {
+                self.generation = None;
+                return Ok(Some(Notice::Lost));
+            }
         }
         // Behind what was confirmed before it began.
         if let Some(trouble) = self.outlets.iter_mut().find_map(Outlet::take_trouble) {

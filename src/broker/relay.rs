@@ -16,6 +16,8 @@
 //! So the door stays until the crate is done with it: it is let in once more, to nobody, and ends. Nobody else can
 //! have its port in the meantime.
 
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +41,8 @@ const FAREWELL_TIMEOUT: Duration = Duration::from_millis(500);
 /// A CONNECT line holds a JWT at most.
 const MAX_CONNECT_BYTES: u64 = 64 * 1024;
 const BUFFER_BYTES: usize = 64 * 1024;
-/// Strangers that are listened to at once.
+/// Strangers that are listened to at once. Whoever comes then takes the place of the first of them: ours says at once
+/// who it is, and must not wait for those that never do.
 const MOST_STRANGERS: usize = 16;
 /// The time between two words to a crate that has nothing left to do but to notice it.
 const FAREWELL_PAUSE: Duration = Duration::from_millis(50);
@@ -65,6 +68,8 @@ pub(super) struct Relay {
 struct Shared {
     upstream: TcpStream,
     session: Option<Mutex<ClientConnection>>,
+    /// Who stands at the door and has not yet said who it is, in the order of their coming.
+    strangers: Mutex<VecDeque<Arc<TcpStream>>>,
     /// Held while bytes go to the server, so that they go in their order.
     sending: Mutex<()>,
     greeting: Vec<u8>,
@@ -90,6 +95,7 @@ impl Relay {
         let shared = Arc::new(Shared {
             upstream: upstream.socket,
             session: upstream.session.map(Mutex::new),
+            strangers: Mutex::default(),
             sending: Mutex::new(()),
             greeting: info.render_plain(),
             secret: secret.clone(),
@@ -146,20 +152,20 @@ enum Guest {
 
 impl Shared {
     fn accept(self: &Arc<Self>, listener: &TcpListener) {
-        let strangers = Arc::new(());
         for peer in listener.incoming() {
             if self.is_over.load(Ordering::SeqCst) {
                 return;
             }
             let Ok(peer) = peer else { continue };
-            if Arc::strong_count(&strangers) > MOST_STRANGERS {
+            let Ok(stranger) = peer.try_clone().map(Arc::new) else {
                 continue;
-            }
-            let (shared, counted) = (Arc::clone(self), Arc::clone(&strangers));
+            };
+            self.stand_at_door(Arc::clone(&stranger));
+            let shared = Arc::clone(self);
             // A stranger that says nothing must not keep ours waiting.
             let _ = spawn("nats-relay-door", move || {
                 let guest = shared.admit(peer);
-                drop(counted);
+                shared.leave_door(&stranger);
                 match guest {
                     Ok(Some(Guest::New(peer, connect))) => shared.carry(peer, &connect),
                     Ok(Some(Guest::Again(peer))) => shared.dismiss(peer),
@@ -168,6 +174,20 @@ impl Shared {
                 }
             });
         }
+    }
+
+    fn stand_at_door(&self, stranger: Arc<TcpStream>) {
+        let mut strangers = lock(&self.strangers);
+        strangers.push_back(stranger);
+        if strangers.len() > MOST_STRANGERS
+            && let Some(first) = strangers.pop_front()
+        {
+            let _ = first.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn leave_door(&self, stranger: &Arc<TcpStream>) {
+        lock(&self.strangers).retain(|other| !Arc::ptr_eq(other, stranger));
     }
 
     /// Reads the CONNECT line of whoever has connected. Nothing, if it does not have the secret.
@@ -217,8 +237,10 @@ impl Shared {
     /// Carries bytes both ways until one side ends.
     fn carry(self: &Arc<Self>, mut peer: BufReader<TcpStream>, connect: &[u8]) {
         let back = Arc::clone(self);
+        let (reading, has_ended) = crossbeam_channel::bounded::<Infallible>(0);
         let started = peer.get_ref().try_clone().and_then(|local| {
             spawn("nats-relay-in", move || {
+                let _reading = reading;
                 let outcome = back.carry_in(&local);
                 if let Err(error) = &outcome
                     && let Some(failure) = inner_failure(error)
@@ -232,10 +254,10 @@ impl Shared {
         if started.is_ok() {
             let outcome = self.send(connect).and_then(|()| self.carry_out(&mut peer));
             if outcome.is_err() {
-                // The server may have said why, in an alert that has still to be read.
-                let _ = self.upstream.set_read_timeout(Some(FAREWELL_TIMEOUT));
+                // The server may have said why, in an alert that has still to be read. Who reads already would not
+                // notice a time-out of the socket.
                 let _ = self.upstream.shutdown(Shutdown::Write);
-                return;
+                let _ = has_ended.recv_timeout(FAREWELL_TIMEOUT);
             }
         }
         self.hang_up();

@@ -105,6 +105,16 @@ impl Invalid {
         Ok(letter)
     }
 
+    /// What is published in place of a dead letter that is refused and has the record as its payload: it may have been
+    /// too large. `None` for what is no such letter. The record was counted.
+    pub(super) fn bare_letter(&self, route: &Route, payload: &[u8]) -> Option<DeadLetter> {
+        let dead_letters = self.dead_letters.as_ref()?;
+        (dead_letters.have(&route.origin) && !payload.is_empty()).then(|| DeadLetter {
+            route: Arc::new(dead_letters.bare(route, payload.len())),
+            has_record: false,
+        })
+    }
+
     pub(super) fn counts(&self) -> InvalidCounts {
         let all = self.lock().values().sum();
         let is_skipping = self.dead_letters.is_none();
@@ -157,7 +167,8 @@ impl Invalid {
     }
 }
 
-/// A letter that the server takes. Fails with `Refused` if it takes none.
+/// A letter that the server takes, as far as its limits tell: what the delivery adds, and what a JetStream stream
+/// allows, is found out when it is published. Fails with `Refused` if it takes none.
 fn make_letter(
     dead_letters: &DeadLetters,
     bad: &Bad<'_>,

@@ -64,6 +64,9 @@ pub(super) struct Worker {
     asked_at: Instant,
 }
 
+/// The connection is gone.
+struct Lost;
+
 /// What ended a wait.
 enum Woken {
     Part(Part),
@@ -185,8 +188,7 @@ impl Worker {
         if self.is_lost {
             return self.reconnect();
         }
-        let outcome = self.publish_from(first);
-        self.go_on(outcome)
+        self.publish_from(first).or_else(|Lost| self.reconnect())
     }
 
     fn take_notices(&mut self) -> Result<(), Error> {
@@ -205,20 +207,12 @@ impl Worker {
                 Notice::Trouble(why) => self.tell(Event::Trouble { worker, why }),
                 Notice::Refused { ordinal, reason } => {
                     let outcome = self.refuse(ordinal, reason);
-                    self.go_on(outcome)?;
+                    outcome.or_else(|Lost| self.reconnect())?;
                 }
+                Notice::Failed { ordinal, error } => self.fail(ordinal, error),
             }
         }
         Ok(())
-    }
-
-    /// Goes on after something was published, over another connection where that one is gone.
-    fn go_on(&mut self, outcome: Result<(), Stop>) -> Result<(), Error> {
-        match outcome {
-            Ok(()) => Ok(()),
-            Err(Stop::Failed(error)) => Err(error),
-            Err(Stop::Lost | Stop::Refused(_)) => self.reconnect(),
-        }
     }
 
     /// Connects again at once only if something is unconfirmed.
@@ -242,16 +236,14 @@ impl Worker {
             self.asked = self.window.confirmed();
             let messages = self.window.unconfirmed();
             log::info!("connected to NATS again; {messages} unconfirmed messages are sent again");
-            match self.publish_from(self.window.confirmed() + 1) {
-                Ok(()) => return Ok(()),
-                Err(Stop::Failed(error)) => return Err(error),
-                Err(_) => {}
+            if self.publish_from(self.window.confirmed() + 1).is_ok() {
+                return Ok(());
             }
         }
     }
 
     /// Publishes the messages of the window from this ordinal on.
-    fn publish_from(&mut self, first: u64) -> Result<(), Stop> {
+    fn publish_from(&mut self, first: u64) -> Result<(), Lost> {
         (first..=self.window.newest()).try_for_each(|ordinal| self.publish(ordinal))
     }
 
@@ -259,13 +251,13 @@ impl Worker {
     fn publish_due(&mut self) -> Result<(), Error> {
         while let Some(ordinal) = self.delivery.due() {
             let outcome = self.publish(ordinal);
-            self.go_on(outcome)?;
+            outcome.or_else(|Lost| self.reconnect())?;
         }
         Ok(())
     }
 
     /// Publishes a message of the window, or the dead letter in its place; nothing behind one that ends the run.
-    fn publish(&mut self, ordinal: u64) -> Result<(), Stop> {
+    fn publish(&mut self, ordinal: u64) -> Result<(), Lost> {
         // What was kept back, or takes a refused message's place, was not there when a confirmation was asked for.
         self.asked = self.asked.min(ordinal - 1);
         if (self.failure.as_ref()).is_some_and(|(failed, _)| ordinal >= *failed) {
@@ -303,43 +295,59 @@ impl Worker {
             self.delivery.publish(ordinal, route, payload)
         };
         match outcome {
+            Ok(()) => Ok(()),
+            Err(Stop::Lost) => Err(Lost),
             Err(Stop::Refused(reason)) => self.refuse(ordinal, reason),
-            outcome => outcome,
+            Err(Stop::Failed(error)) => {
+                self.fail(ordinal, error);
+                Ok(())
+            }
         }
     }
 
     /// A message will not be taken as it is: the run fails, or nothing or a dead letter is published in its
     /// place.
-    fn refuse(&mut self, ordinal: u64, reason: String) -> Result<(), Stop> {
+    fn refuse(&mut self, ordinal: u64, reason: String) -> Result<(), Lost> {
         let Some((part, place)) = self.window.get(ordinal) else {
             return Ok(());
         };
-        let (mut route, payload) = part.message(place);
+        let (mut route, mut payload) = part.message(place);
+        let (record, payload_bytes) = (part.record(place), payload.len());
         if let Some(Some(letter)) = self.refused.get(&ordinal) {
             route = &letter.route;
+            payload = if letter.has_record { record } else { b"" };
+        }
+        if let Some(letter) = self.invalid.bare_letter(route, payload) {
+            self.refused.insert(ordinal, Some(letter));
+            return self.publish(ordinal);
         }
         let bad = Bad {
             origin: &route.origin,
             place: part.place(place),
-            bytes: part.record(place).len(),
+            bytes: record.len(),
             error: Error::new(Kind::Refused, reason)
                 .line(part.place(place).line)
                 .stream(&*route.origin.stream),
         };
-        match self.invalid.judge_refused(&bad, payload.len(), self.limits) {
+        match self.invalid.judge_refused(&bad, payload_bytes, self.limits) {
             Ok(letter) => {
                 self.refused.insert(ordinal, letter);
                 self.publish(ordinal)
             }
             Err(error) => {
-                // Behind a refusal that comes later but stands before it, nothing is confirmed.
-                if (self.failure.as_ref()).is_none_or(|(failed, _)| ordinal < *failed) {
-                    self.failure = Some((ordinal, error));
-                }
-                self.delivery.request_confirmation(true);
+                self.fail(ordinal, error);
                 Ok(())
             }
         }
+    }
+
+    /// This message ends the run, once everything before it is confirmed.
+    fn fail(&mut self, ordinal: u64, error: Error) {
+        // Behind a refusal that comes later but stands before it, nothing is confirmed.
+        if (self.failure.as_ref()).is_none_or(|(failed, _)| ordinal < *failed) {
+            self.failure = Some((ordinal, error));
+        }
+        self.delivery.request_confirmation(true);
     }
 
     fn tell(&self, event: Event) {

@@ -77,6 +77,19 @@ impl DeadLetters {
         self.route(letter, true)
     }
 
+    /// The address of the same letter without its record, for which there was no room after all.
+    pub(crate) fn bare(&self, letter: &Route, record_bytes: usize) -> Route {
+        let lines = letter.headers.iter().flat_map(Headers::iter);
+        let lines = lines.map(|(name, value)| (name, value.to_owned()));
+        let bytes = (BYTES, record_bytes.to_string());
+        let lines: Vec<_> = lines.chain([bytes]).collect();
+        Route {
+            subject: self.subject.clone(),
+            headers: Some(Headers::of_texts(&lines)),
+            origin: Arc::clone(&self.origin),
+        }
+    }
+
     fn route(&self, letter: &Letter<'_>, tells_bytes: bool) -> Route {
         let mut lines = vec![
             (STREAM, letter.stream.to_owned()),

@@ -1,5 +1,7 @@
 //! The relay between sockets of the tests' own. With the crate and real servers it is tried out in `tests/`.
 
+use std::time::Instant;
+
 use super::*;
 use crate::broker::info::parse_info;
 use crate::broker::tls::TlsPolicy;
@@ -78,6 +80,28 @@ fn only_who_has_the_secret_reaches_the_server_whoever_came_before_it() {
     assert!(is_hung_up_on(&mut knock(&relay, NAME)));
     drop((silent, ours));
     assert!(is_hung_up_on(&mut server), "nothing of anybody else's");
+}
+
+#[test]
+fn ours_is_let_in_at_once_however_many_say_nothing() {
+    let (socket, server) = pair();
+    let relay = start(socket, None);
+    let mut silent = Vec::new();
+    for _ in 0..2 * MOST_STRANGERS {
+        let mut socket = BufReader::new(TcpStream::connect(relay.address).unwrap());
+        assert!(read_line(&mut socket).starts_with("INFO"));
+        silent.push(socket);
+    }
+    let start = Instant::now();
+    let mut ours = knock(&relay, &relay.secret);
+    let mut server = BufReader::new(server);
+    assert!(read_line(&mut server).starts_with("CONNECT"));
+    assert!(start.elapsed() < ADMISSION_TIMEOUT / 2);
+    // And it is no stranger any more.
+    silent.extend((0..2 * MOST_STRANGERS).map(|_| knock(&relay, NAME)));
+    assert_eq!(read_line(&mut server), "PING\r\n");
+    server.get_mut().write_all(b"PONG\r\n").unwrap();
+    assert_eq!(read_line(&mut ours), "PONG\r\n");
 }
 
 #[test]
@@ -182,5 +206,19 @@ fn a_session_that_the_server_closes_ends_the_connection_behind_its_last_word() {
     // Its socket stays open, and says what is no TLS.
     server.sock.write_all(&[0; 100]).unwrap();
     assert_eq!(read_line(&mut ours), "-ERR 'x'\r\n");
+    assert!(is_hung_up_on(&mut ours));
+}
+
+#[test]
+fn a_server_that_takes_nothing_more_and_says_nothing_is_waited_for_shortly() {
+    let (socket, server) = pair();
+    let ours_of_it = socket.try_clone().unwrap();
+    let relay = start(socket, None);
+    let mut ours = knock(&relay, &relay.secret);
+    let mut server = BufReader::new(server);
+    read_line(&mut server);
+    assert_eq!(read_line(&mut server), "PING\r\n");
+    ours_of_it.shutdown(Shutdown::Write).unwrap();
+    ours.get_mut().write_all(b"PING\r\n").unwrap();
     assert!(is_hung_up_on(&mut ours));
 }

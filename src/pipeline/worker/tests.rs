@@ -10,9 +10,9 @@ use crate::route::{Route, Routed, Routes};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Refuses one message at once, and gives notices as the test sends them.
+/// Takes messages as the test says, and gives notices as the test sends them.
 struct Scripted {
-    refused: u64,
+    take: fn(u64) -> Result<(), Stop>,
     notices: Receiver<Notice>,
     requests: Sender<()>,
     /// Whether the worker has asked for the deadline or for what is to be watched since the last poll. The look that
@@ -30,10 +30,7 @@ impl Delivery for Scripted {
     }
 
     fn publish(&mut self, ordinal: u64, _route: &Arc<Route>, _payload: &[u8]) -> Result<(), Stop> {
-        if ordinal == self.refused {
-            return Err(Stop::Refused(format!("message {ordinal} is refused")));
-        }
-        Ok(())
+        (self.take)(ordinal)
     }
 
     fn due(&mut self) -> Option<u64> {
@@ -63,7 +60,12 @@ impl Delivery for Scripted {
 }
 
 /// The events of a worker that has been given so many records and whose delivery has these notices for it.
-fn events(records: usize, refused: u64, notices: Vec<Notice>, has_gap: bool) -> Receiver<Event> {
+fn events(
+    records: usize,
+    take: fn(u64) -> Result<(), Stop>,
+    notices: Vec<Notice>,
+    has_gap: bool,
+) -> Receiver<Event> {
     let settings = Settings::from_json("{}").unwrap();
     let routes = Routes::compile(&settings).unwrap();
     let stream = routes.compile_stream("users", &[]);
@@ -92,7 +94,7 @@ fn events(records: usize, refused: u64, notices: Vec<Notice>, has_gap: bool) -> 
     let (given, taken) = crossbeam_channel::unbounded();
     let (requests, requested) = crossbeam_channel::unbounded();
     let delivery = Scripted {
-        refused,
+        take,
         notices: taken,
         requests,
         is_asked: Cell::new(false),
@@ -129,20 +131,50 @@ fn of_several_refused_messages_the_first_ends_the_run_whichever_is_refused_first
         ordinal: 5,
         reason: "message 5 is refused".to_owned(),
     };
-    let events = events(12, 10, vec![refused, Notice::Confirmed(4)], false);
-    assert!(matches!(
-        events.recv_timeout(PATIENCE),
-        Ok(Event::Confirmed { message: 4, .. })
-    ));
+    let take = |ordinal| match ordinal {
+        10 => Err(Stop::Refused("message 10 is refused".to_owned())),
+        _ => Ok(()),
+    };
+    let events = events(12, take, vec![refused, Notice::Confirmed(4)], false);
+    confirms_and_fails(&events, 4, "message 5");
+}
+
+/// The worker says that everything up to this message is confirmed, and then ends with this error.
+#[track_caller]
+fn confirms_and_fails(events: &Receiver<Event>, last: u64, why: &str) {
     match events.recv_timeout(PATIENCE) {
-        Ok(Event::Failed(error)) => assert!(error.to_string().contains("message 5"), "{error}"),
+        Ok(Event::Confirmed { message, .. }) => assert_eq!(message, last),
+        other => panic!("{other:?}"),
+    }
+    match events.recv_timeout(PATIENCE) {
+        Ok(Event::Failed(error)) => assert!(error.to_string().contains(why), "{error}"),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
+fn a_message_that_nothing_can_be_done_about_ends_the_run_when_those_before_it_are_confirmed() {
+    let take = |ordinal| match ordinal {
+        8 => {
+            let what = "message 8 goes nowhere";
+            Err(Stop::Failed(Error::new(Kind::Refused, what)))
+        }
+        9.. => panic!("{ordinal} is behind it"),
+        _ => Ok(()),
+    };
+    let confirmed = || vec![Notice::Confirmed(7)];
+    confirms_and_fails(&events(12, take, confirmed(), false), 7, "message 8");
+    let failed = Notice::Failed {
+        ordinal: 5,
+        error: Error::new(Kind::Refused, "message 5 is refused"),
+    };
+    let notices = vec![failed, Notice::Confirmed(4)];
+    confirms_and_fails(&events(12, take, notices, false), 4, "message 5");
+}
+
+#[test]
 fn what_is_due_between_two_looks_at_the_clock_is_looked_at() {
-    let events = events(3, 0, vec![Notice::Confirmed(3)], true);
+    let events = events(3, |_| Ok(()), vec![Notice::Confirmed(3)], true);
     assert!(matches!(
         events.recv_timeout(PATIENCE),
         Ok(Event::Confirmed { message: 3, .. })
