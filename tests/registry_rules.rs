@@ -1,10 +1,6 @@
 //! The rules of a registry: what a change of a schema meets under every level of COMPATIBILITY, and what VALIDITY
 //! refuses, by what the real registries say and by what the program makes of it.
 
-use std::collections::BTreeMap;
-
-use serde_json::json;
-
 use crate::harness::{
     NatsServer, Outcome, Registry, Subscriber, Target, Version, record, schema_as, state,
 };
@@ -363,42 +359,4 @@ fn what_is_no_valid_schema_is_refused_where_validity_is_asked_for() {
             }
         }
     }
-}
-
-#[test]
-fn with_warn_a_refused_stream_is_published_without_ids_and_said_once() {
-    let registry = Registry::shared(Version::V3_3);
-    let group = "rules warn";
-    group_with_rule(registry, group, "VALIDITY", "FULL");
-    let server = NatsServer::start();
-    let mut subscriber = Subscriber::on(&server);
-    let bad = r#"{"type":"object","properties":{"id":{"type":"strng"}}}"#;
-    let input = schema_as("bad", bad)
-        + &schema_as("good", &object(ID, ""))
-        + &record("bad", r#"{"id":1}"#)
-        + &record("good", r#"{"id":2}"#)
-        + &schema_as("bad", bad)
-        + &record("bad", r#"{"id":3}"#)
-        + &state("3");
-    let outcome = Target::new()
-        .server(&server)
-        .registry(registry, group)
-        .setting("schema_on_error", "warn")
-        .input(input)
-        .run();
-    outcome.succeeds().prints("3\n");
-    outcome.logs_once(&[
-        "stream 'bad' is published without ids",
-        "RuleViolationException",
-    ]);
-    let mut carried = BTreeMap::new();
-    for message in subscriber.messages() {
-        let has_id = message.header("apicurio.value.contentId").is_some();
-        carried
-            .entry(message.subject.clone())
-            .or_insert_with(Vec::new)
-            .push(has_id);
-    }
-    let carried = json!(carried);
-    assert_eq!(carried, json!({"bad": [false, false], "good": [true]}));
 }
