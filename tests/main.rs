@@ -70,6 +70,8 @@ mod restarts;
 mod scale;
 // Schemas in a registry: registered, found again, looked up, and their ids in messages.
 mod registry;
+// What each level of compatibility makes of a changed schema.
+mod registry_evolution;
 // Registries that are down, killed, stopped, or shared by many.
 mod registry_faults;
 // What the rules of a registry refuse.
