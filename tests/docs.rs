@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::harness::{Target, project};
+use crate::registry_evolution;
 
 /// The rooms in layers, lowest first, as design.md has them. A file uses lower layers and its own room.
 const LAYERS: &[&[&str]] = &[
@@ -340,7 +341,12 @@ fn the_generated_sections_of_the_readme_are_up_to_date() {
     );
     let help = Target::new().args(["--help"]).run();
     let help = format!("```text\n{}\n```", help.exits(0).stdout_text().trim_end());
-    let sections = BTreeMap::from([("settings", settings), ("help", help)]);
+    let evolution = registry_evolution::markdown();
+    let sections = BTreeMap::from([
+        ("settings", settings),
+        ("help", help),
+        ("evolution", evolution),
+    ]);
 
     let path = project().join("README.md");
     let before = fs::read_to_string(&path).expect("there is a README.md");

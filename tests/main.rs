@@ -68,6 +68,14 @@ mod paths;
 mod restarts;
 // Ten thousand streams, a gigabyte, and the memory they take.
 mod scale;
+// Schemas in a registry: registered, found again, looked up, and their ids in messages.
+mod registry;
+// What each level of compatibility makes of a changed schema.
+mod registry_evolution;
+// Registries that are down, killed, stopped, or shared by many.
+mod registry_faults;
+// What the rules of a registry refuse.
+mod registry_rules;
 // What the registry answers, and what is made of it.
 mod registry_answers;
 // What `--check` tells of a registry.
@@ -86,14 +94,6 @@ mod relay;
 mod scripted;
 // What is never printed.
 mod secrecy;
-// Schemas in a registry: registered, found again, looked up, and their ids in messages.
-mod registry;
-// A registry that is down, slow, killed, or shared by many.
-mod registry_faults;
-// What the rules of a registry refuse.
-mod registry_rules;
-// Answers that no real registry gives on demand.
-mod registry_scripted;
 // The harness of the schema registry, without the program.
 mod rig;
 // Its scripted servers, likewise.

@@ -24,8 +24,7 @@ fn run(answers: impl IntoIterator<Item = Answer>, settings: &[(&str, &str)]) -> 
     let registry = ScriptedHttp::answering(answers);
     let mut target = Target::new()
         .server(&server)
-        .setting("enable_schema_registry", true)
-        .setting("schema_registry_url", registry.url())
+        .registry_at(&registry.url(), "default")
         .setting("schema_registry_timeout_seconds", 3);
     for (key, value) in settings {
         target = target.setting(key, *value);
@@ -74,6 +73,28 @@ fn check_healed(troubles: &[Answer], least: Duration) {
 fn version(artifact: &str, kind: &str) -> Answer {
     let version = json!({"version": "1", "artifactId": artifact, "artifactType": kind, "globalId": 7, "contentId": 5});
     Answer::json(200, &json!({"artifact": {}, "version": version}))
+}
+
+#[test]
+fn a_registration_is_one_request_as_the_api_wants_it() {
+    let run = run([Answer::registered(7, 1009)], &[("schema_group_id", "a b")]);
+    run.outcome.succeeds().prints("1\n");
+    let requests = run.registry.requests();
+    assert_eq!(requests.len(), 1);
+    let request = &requests[0];
+    let path =
+        "/apis/registry/v3/groups/a%20b/artifacts?ifExists=FIND_OR_CREATE_VERSION&canonical=true";
+    assert_eq!((&*request.method, &*request.path), ("POST", path));
+    assert_eq!(request.header("content-type"), Some("application/json"));
+    assert_eq!(request.header("authorization"), None);
+    // A registry of version 3.0 refuses a body that is compressed.
+    assert_eq!(request.header("content-encoding"), None);
+    let kept = r#"{"properties":{"id":{"type":"integer"}},"type":"object"}"#;
+    let content = json!({"content": kept, "contentType": "application/json"});
+    assert_eq!(
+        request.json(),
+        json!({"artifactId": "users", "artifactType": "JSON", "firstVersion": {"content": content}})
+    );
 }
 
 #[test]
@@ -132,10 +153,14 @@ fn a_refusal_is_not_asked_for_twice() {
 #[test]
 fn a_redirect_is_not_followed() {
     for status in [301, 302, 303, 307, 308] {
-        let answer = Answer::status(status)
-            .header("Location", "https://real.example.com/apis/registry/v3?x=1");
+        let answer = Answer::status(status).header(
+            "Location",
+            "https://me:secret@real.example.com/apis/registry/v3?secret",
+        );
+        let run = run([answer], &[]);
+        run.outcome.does_not_log("secret");
         check_end(
-            &run([answer], &[]),
+            &run,
             1,
             1..=1,
             &[
@@ -155,6 +180,9 @@ fn troubles_that_pass_are_waited_out() {
     for trouble in [
         Answer::status(502),
         Answer::status(429),
+        Answer::status(408),
+        Answer::status(503).then_close(),
+        Answer::raw("HTTP/1.1 200"),
         Answer::status(504),
         Answer::refusal(500, "RuntimeSqlException", "no database"),
         Answer::refusal(500, "OIDCException", "OIDC Server is not available"),

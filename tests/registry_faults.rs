@@ -1,15 +1,12 @@
-//! Registries that are down, killed, stopped or asked by many at once: nothing is lost, nothing waits but the streams
-//! that must, and every wait ends. Real ones, but where an answer must be held for as long as the test wants.
+//! Real registries that are down, killed, stopped or asked by many at once: nothing is lost, nothing waits but the
+//! streams that must, and every wait ends. Slow ones are in `registry_waits.rs`, odd answers in `registry_answers.rs`.
 
-use std::thread;
 use std::time::Duration;
 
 use crate::harness::{
-    Answer, Gate, Message, NatsServer, PATIENCE, Registry, Request, Running, ScriptedHttp,
-    Subscriber, Target, Version, heavy, record, schema_as, state, wait_until,
+    Message, NatsServer, Registry, Running, Subscriber, Target, Version, heavy, record, schema_as,
+    state,
 };
-
-const SIGTERM: i32 = 15;
 
 const VERSIONS: [Version; 3] = [Version::V3_3, Version::V3_0, Version::V2_6];
 
@@ -175,136 +172,4 @@ fn a_registry_that_hangs_ends_the_run_in_time_or_is_waited_for() {
     registry.cont();
     run.wait().succeeds().prints("1\n");
     assert_eq!(registry.versions("g", "users").len(), 1);
-}
-
-/// A registry that answers for `slow` only behind the gate.
-fn gated(gate: &Gate) -> ScriptedHttp {
-    let gate = gate.clone();
-    let mut next = 0;
-    ScriptedHttp::judging(move |request: &Request| {
-        next += 1;
-        let answer = Answer::registered(next, 100 + next);
-        if request.json()["artifactId"] == "slow" {
-            answer.behind(&gate)
-        } else {
-            answer
-        }
-    })
-}
-
-#[test]
-fn a_slow_registration_holds_up_its_own_stream_and_no_other() {
-    let gate = Gate::new();
-    let registry = gated(&gate);
-    let server = NatsServer::start();
-    let mut subscriber = Subscriber::on(&server);
-    let mut run = Target::new()
-        .server(&server)
-        .registry_at(&registry.url(), "g")
-        .spawn();
-    run.send(schema_with("fast", "id") + &record("fast", r#"{"id":1}"#) + &state("1"));
-    run.send(schema_with("slow", "id") + &record("slow", r#"{"id":2}"#) + &state("2"));
-    run.send(record("fast", r#"{"id":3}"#) + &state("3"));
-    run.send(schema_with("other", "id") + &record("other", r#"{"id":4}"#) + &state("4"));
-    run.send(record("slow", r#"{"id":5}"#) + &record("fast", r#"{"id":6}"#) + &state("6"));
-    subscriber.wait_for(4);
-    subscriber.settle();
-    let messages = subscriber.messages();
-    let texts: Vec<&str> = messages.iter().map(Message::text).collect();
-    let is_there = |id: u32| texts.contains(&&*format!(r#"{{"id":{id}}}"#));
-    assert!(!is_there(2) && !is_there(5), "{texts:?}");
-    run.wait_for_line("1");
-    assert_eq!(run.stdout(), "1\n");
-    gate.open();
-    run.wait_for_line("6");
-    run.end_input();
-    run.wait().succeeds().prints_last("6");
-    let messages = subscriber.messages();
-    let slow: Vec<&str> = messages
-        .iter()
-        .filter(|message| message.subject == "slow")
-        .map(Message::text)
-        .collect();
-    assert_eq!(slow, [r#"{"id":2}"#, r#"{"id":5}"#]);
-    assert_eq!(messages.len(), 6);
-}
-
-#[test]
-fn several_schemas_are_registered_at_the_same_time() {
-    let gate = Gate::new();
-    let waiting = gate.clone();
-    let registry = ScriptedHttp::judging(move |_| Answer::registered(1, 2).behind(&waiting));
-    let server = NatsServer::start();
-    let input: String = (0..20)
-        .map(|number| {
-            schema_with(&format!("s{number}"), "id") + &record(&format!("s{number}"), "{}")
-        })
-        .collect();
-    let run = Target::new()
-        .server(&server)
-        .registry_at(&registry.url(), "g")
-        .input(input + &state("1"))
-        .start();
-    registry.wait_for(4);
-    gate.open();
-    run.wait().succeeds().prints("1\n");
-    assert_eq!(registry.requests().len(), 20);
-    assert!(
-        registry.connections() <= 8,
-        "connections are kept: {}",
-        registry.connections()
-    );
-}
-
-#[test]
-fn a_signal_ends_a_run_that_waits_for_a_registry() {
-    let gate = Gate::new();
-    let registry = gated(&gate);
-    let server = NatsServer::start();
-    let mut subscriber = Subscriber::on(&server);
-    let mut run = Target::new()
-        .server(&server)
-        .registry_at(&registry.url(), "g")
-        .spawn();
-    run.send(schema_with("fast", "id") + &record("fast", r#"{"id":1}"#) + &state("1"));
-    run.send(schema_with("slow", "id") + &record("slow", r#"{"id":2}"#) + &state("2"));
-    run.wait_for_line("1");
-    registry.wait_for(2);
-    run.signal("TERM");
-    let outcome = run.wait();
-    outcome.dies_by(SIGTERM).prints("1\n");
-    outcome.check(outcome.took < PATIENCE, "it ends in time");
-    assert_eq!(subjects(&subscriber.messages()), ["fast"]);
-    gate.open();
-}
-
-/// The server's PING comes every second here, and who does not answer is cut off.
-#[test]
-fn pings_are_answered_while_the_only_stream_waits() {
-    let gate = Gate::new();
-    let registry = gated(&gate);
-    let server = NatsServer::with("ping_interval: \"500ms\"\nping_max: 1\n");
-    let mut subscriber = Subscriber::on(&server);
-    let mut run = Target::new()
-        .server(&server)
-        .registry_at(&registry.url(), "g")
-        .spawn();
-    run.send(schema_with("slow", "id") + &record("slow", r#"{"id":1}"#) + &state("1"));
-    registry.wait_for(1);
-    let opening = gate.clone();
-    // Time itself is what is tested here.
-    let opener = thread::spawn(move || {
-        thread::sleep(Duration::from_secs(4));
-        opening.open();
-    });
-    run.wait_for_line("1");
-    opener.join().unwrap();
-    run.end_input();
-    run.wait().succeeds().does_not_log("onnection lost");
-    wait_until("it is there", PATIENCE, || subscriber.messages().len() == 1);
-    assert!(
-        !server.log().contains("Stale Connection"),
-        "{}",
-        server.log()
-    );
 }

@@ -31,8 +31,7 @@ fn keeping(waiting: &'static [&'static str], gate: &Gate) -> ScriptedHttp {
 fn target(server: &NatsServer, registry: &ScriptedHttp) -> Target {
     Target::new()
         .server(server)
-        .setting("enable_schema_registry", true)
-        .setting("schema_registry_url", registry.url())
+        .registry_at(&registry.url(), "default")
 }
 
 fn payloads(messages: &[Message], subject: &str) -> Vec<String> {
@@ -365,8 +364,7 @@ fn a_bad_record_that_was_held_is_told_with_its_line() {
 fn a_dry_run_asks_no_registry() {
     let registry = ScriptedHttp::answering([Answer::registered(1, 1)]);
     let outcome = Target::new()
-        .setting("enable_schema_registry", true)
-        .setting("schema_registry_url", registry.url())
+        .registry_at(&registry.url(), "default")
         .args(["--dry-run"])
         .input(schema("users", &[]) + &record("users", &id(1)))
         .run();

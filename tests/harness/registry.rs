@@ -173,7 +173,9 @@ impl Registry {
                 Version::V2_6 => "quarkus.datasource.jdbc.url",
             };
             let file = dir.path().join("database");
-            flags.push(format!("-D{key}=jdbc:h2:file:{}", file.display()));
+            // By default it writes what is committed half a second later.
+            let url = format!("jdbc:h2:file:{};WRITE_DELAY=0", file.display());
+            flags.push(format!("-D{key}={url}"));
         }
         let process = Process::spawn(version, &flags, None, &dir);
         let registry = Self {
