@@ -18,7 +18,7 @@ pub(crate) fn unescape(inside: &str) -> Cow<'_, str> {
 /// Appends what [`unescape`] returns.
 pub(crate) fn push_unescaped(inside: &str, text: &mut String) {
     let mut rest = inside;
-    while let Some(at) = rest.find('\\') {
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
         text.push_str(&rest[..at]);
         let escape = rest.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
         rest = rest.get(at + 2..).unwrap_or_default();

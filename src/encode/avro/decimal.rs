@@ -28,8 +28,8 @@ impl Decimal {
         (precision <= MOST_DIGITS).then_some(Self { precision, scale })
     }
 
-    /// Appends the two's complement of the number's units, the highest byte first, as short as it can be. Fails with what is
-    /// wrong with it.
+    /// Appends the two's complement of the number's units, the highest byte first, as short as it can be. Fails
+    /// with what is wrong with it.
     pub(super) fn push_units(self, text: &str, out: &mut Vec<u8>) -> Result<(), &'static str> {
         let number = Number::parse(text).ok_or("a value that is not a decimal number")?;
         let digits = number

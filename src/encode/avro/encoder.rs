@@ -1,5 +1,6 @@
-//! A record's JSON text to Avro binary, in two steps for each object: where its values are, and then each value in the
-//! order of the schema. Memory is asked for only by objects of many fields, and by strings with escapes once a record.
+//! A record's JSON text to Avro binary, in two steps for each object: where its values are, and then each value in
+//! the order of the schema. Memory is asked for only by objects of many fields, and by strings with escapes once a
+//! record.
 
 use super::decimal;
 use super::instant;
@@ -115,15 +116,19 @@ impl Encoder<'_> {
         if !has_escape(inside) {
             return Some(inside);
         }
-        self.text.clear();
-        push_unescaped(inside, &mut self.text);
+        self.unescape(inside);
         Some(&self.text)
+    }
+
+    fn unescape(&mut self, inside: &str) {
+        self.text.clear();
+        self.text.reserve(inside.len());
+        push_unescaped(inside, &mut self.text);
     }
 
     fn string(&mut self, inside: &str) {
         if has_escape(inside) {
-            self.text.clear();
-            push_unescaped(inside, &mut self.text);
+            self.unescape(inside);
             push_bytes(self.out, self.text.as_bytes());
         } else {
             push_bytes(self.out, inside.as_bytes());

@@ -1,6 +1,7 @@
 //! Dates and date-times as text: ISO 8601 as taps write it.
 //!
-//! - A date-time without an offset is UTC, as a tap's database session nearly always is; one without a time is midnight.
+//! - A date-time without an offset is UTC, as a tap's database session nearly always is; one without a time is
+//!   midnight.
 //! - Digits below microseconds are dropped, as the Python target does it: the unit is in the schema for everybody to
 //!   see, and a tap whose database has seven digits or nine could publish nothing otherwise. It is
 //!   never rounded up, so the order of two instants stays.
@@ -9,7 +10,7 @@
 //! - A date may come with the time, if that is midnight in UTC.
 //!
 //! The parser is our own because dates are in most records: one that allows less of the standard and builds nothing
-//! takes a fifth of the time that jiff's takes. A test compares the two.
+//! takes a third of the time that jiff takes (22 ns to 61). A test compares the two.
 
 const MICROS_PER_SECOND: i64 = 1_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -156,7 +157,8 @@ fn days_of_month(year: i32, month: i32) -> i32 {
     }
 }
 
-/// Of the Gregorian calendar, also where it was not in use yet. The year begins in March here, so that a leap day is its last.
+/// Of the Gregorian calendar, also where it was not in use yet. The year begins in March here, so that a leap day
+/// is its last.
 fn days_since_1970(year: i32, month: i32, day: i32) -> i32 {
     const DAYS_FROM_MARCH_0_TO_1970: i32 = 719_468;
     let year = if month > 2 { year } else { year - 1 };

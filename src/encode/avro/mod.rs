@@ -31,7 +31,8 @@
 //! characters replaced by `_`, and the original in `singer.name`; see `names.rs`.
 //!
 //! The reasons are in the files: `shape.rs` (what a schema means), `singer_schema.rs` (how that is found out),
-//! `avro_schema.rs` and `names.rs` (how it is written), `encoder.rs` (records), `decimal.rs`, `instant.rs`, `wire.rs`.
+//! `avro_schema.rs` and `names.rs` (how it is written), `encoder.rs` (records), `decimal.rs`, `instant.rs`,
+//! `wire.rs`.
 //!
 //! # Why not the `apache-avro` crate
 //!
@@ -68,7 +69,8 @@ impl AvroCodec {
     ///
     /// Fails with [`crate::error::Kind::Input`] and names the field (`a.b`) where the schema cannot be understood:
     /// it is not JSON (a bare NaN, more than 127 levels), it has no properties, a type is unknown, a `$ref` leads
-    /// nowhere or out of the schema, or it comes to more than 100,000 fields. What is only too loose for Avro becomes JSON text.
+    /// nowhere or out of the schema, or it comes to more than 100,000 fields. What is only too loose for Avro
+    /// becomes JSON text.
     pub(crate) fn compile(stream: &str, schema: &str) -> Result<Self, Error> {
         let record = singer_schema::compile(schema).map_err(misfit::Misfit::into_error)?;
         let schema = avro_schema::render(stream, &record);
@@ -82,8 +84,8 @@ impl AvroCodec {
 
     /// Appends a record as Avro binary. `record` is the text of an object that was scanned before.
     ///
-    /// Fails with [`crate::error::Kind::Input`] and names the field (`a.b`, `lines[2].price`) where the record does not fit; `out` is then as
-    /// it was.
+    /// Fails with [`crate::error::Kind::Input`] and names the field (`a.b`, `lines[2].price`) where the record
+    /// does not fit; `out` is then as it was.
     pub(crate) fn encode(&self, record: &str, out: &mut Vec<u8>) -> Result<(), Error> {
         let start = out.len();
         encoder::encode(&self.record, record, out).map_err(|misfit| {

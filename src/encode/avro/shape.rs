@@ -111,8 +111,8 @@ impl Record {
         self.fields.len()
     }
 
-    /// Takes the next key of an object whose last one, before which the scanner stands, was that of the field `behind`. Returns
-    /// what it is and, if the field is declared, its place.
+    /// Takes the next key of an object whose last one, before which the scanner stands, was that of the field
+    /// `behind`. Returns what it is and, if the field is declared, its place.
     #[inline]
     pub(super) fn next_field<'a>(
         &self,

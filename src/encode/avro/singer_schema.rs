@@ -1,7 +1,8 @@
 //! A Singer schema to the shape of its records. What was decided, and why, where JSON Schema and Avro do not meet:
 //!
-//! - Whether a field is nullable follows from the schema alone. Key properties are no exception: Singer wants them to be
-//!   there and lets them be null, and a change of keys would else be an incompatible change of the Avro schema.
+//! - Whether a field is nullable follows from the schema alone. Key properties are no exception: Singer wants them
+//!   to be there and lets them be null, and a change of keys would else be an incompatible change of the Avro
+//!   schema.
 //! - A `multipleOf` that is a power of ten is what taps write for the scale of a database's decimals. A double would
 //!   lose their digits in silence, so they become decimals; a value with more digits is a bad record that is told of.
 //! - A `time` stays text: it may have an offset, and durations beyond a day come as times too; `time-micros` has
@@ -103,8 +104,8 @@ impl Compiler<'_> {
         Ok(slot)
     }
 
-    /// Adds to `merged` what a schema says, what it refers to, and all that it consists of. What was said first stays; properties
-    /// are added up. Says whether that had an end: a reference to what is around it has none.
+    /// Adds to `merged` what a schema says, what it refers to, and all that it consists of. What was said first
+    /// stays; properties are added up. Says whether that had an end: a reference to what is around it has none.
     fn merge(&mut self, schema: &Object, merged: &mut Object) -> Result<bool, Misfit> {
         for (key, value) in schema {
             match (merged.get_mut(key), value) {
