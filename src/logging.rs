@@ -70,6 +70,8 @@ pub(crate) fn start(level: LevelFilter, format: LogFormat) {
     let _ = Builder::new()
         .filter_level(level)
         .filter_module("nats", client_level)
+        // Below WARN it prints requests and answers, and with them passwords and tokens.
+        .filter_module("ureq", level.min(LevelFilter::Warn))
         .format(move |formatter, record| {
             let line = Line {
                 at: Zoned::now(),
@@ -116,8 +118,7 @@ fn render_metric(stream: &str, value: u64, pid: u32) -> String {
 /// Writes the one line with which a run fails, whatever the level. It is the last one: threads that are left behind
 /// have nothing more to say.
 pub(crate) fn print_error(error: &Error, format: LogFormat) {
-    log::set_max_level(LevelFilter::Off);
-    stderr::write_line(&render_error(error, format, Zoned::now()));
+    stderr::write_last_line(&render_error(error, format, Zoned::now()));
 }
 
 fn render_error(error: &Error, format: LogFormat, at: Zoned) -> String {

@@ -26,6 +26,11 @@ pub(crate) fn write_line(line: &str) {
     pass_on(Piece::Line(line.to_owned()));
 }
 
+/// Writes a line, and from then on no others but such.
+pub(crate) fn write_last_line(line: &str) {
+    pass_on(Piece::Last(line.to_owned()));
+}
+
 /// Makes this the line that stands; it must fit the terminal's width.
 pub(crate) fn show_line(line: &str) {
     pass_on(Piece::Standing(line.to_owned()));
@@ -46,6 +51,7 @@ pub(crate) fn finish() {
 
 enum Piece {
     Line(String),
+    Last(String),
     Standing(String),
     Clear,
     Done(Sender<()>),
@@ -72,13 +78,19 @@ fn start_writer() -> Sender<Piece> {
             inner: io::stderr(),
             line_stands: false,
         };
+        let mut is_over = false;
         for piece in pieces {
             match piece {
+                // Who waited may have given up.
+                Piece::Done(done) => drop(done.send(())),
+                Piece::Last(line) => {
+                    output.write_line(&line);
+                    is_over = true;
+                }
+                _ if is_over => {}
                 Piece::Line(line) => output.write_line(&line),
                 Piece::Standing(line) => output.show_line(&line),
                 Piece::Clear => output.clear_line(),
-                // Who waited may have given up.
-                Piece::Done(done) => drop(done.send(())),
             }
         }
     };

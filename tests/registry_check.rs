@@ -56,6 +56,20 @@ fn keeps_secrets(outcome: &Outcome) {
     }
 }
 
+/// What is told of the streams `users` and `orders`, the prefix of whose artifacts is `p.`.
+#[track_caller]
+fn told_of(url: &str, group: &str) -> Vec<String> {
+    let settings = [
+        ("schema_group_id", json!(group)),
+        ("schema_topic_prefix", json!("p.")),
+        (
+            "subjects",
+            json!({"users": "u", "orders": "o", "wild*": "w"}),
+        ),
+    ];
+    told(&check(url, &settings))
+}
+
 /// A registry of the test's own, with a rule of each kind, whose numbers of contents are known.
 struct Ruled {
     registry: Registry,
@@ -79,19 +93,6 @@ impl Ruled {
         }
     }
 
-    #[track_caller]
-    fn check(&self, url: &str, group: &str) -> Vec<String> {
-        let settings = [
-            ("schema_group_id", json!(group)),
-            ("schema_topic_prefix", json!("p.")),
-            (
-                "subjects",
-                json!({"users": "u", "orders": "o", "wild*": "w"}),
-            ),
-        ];
-        told(&check(url, &settings))
-    }
-
     /// Nothing was asked but to read, and nothing is new but what this registers itself.
     #[track_caller]
     fn is_unchanged(&self) {
@@ -109,7 +110,7 @@ impl Ruled {
         let groups = self.registry.get(path).1;
         assert!(!groups.to_string().contains("\"h\""), "{groups}");
         let third = SCHEMA.replace("id", "key");
-        let next = self.registry.register("g", "last", "JSON", &third);
+        let next = self.registry.register("g", "next", "JSON", &third);
         assert_eq!(next.content_id, self.last_content + 1);
     }
 }
@@ -141,17 +142,17 @@ fn version_3_tells_of_itself_and_of_its_rules_and_is_left_alone() {
             "artifact 'p.users' of 'users', JSON: COMPATIBILITY BACKWARD".to_owned(),
             nothing[1].clone(),
         ]);
-        assert_eq!(ruled.check(&url, "g"), expected);
+        assert_eq!(told_of(&url, "g"), expected);
 
         expected = head("h").to_vec();
         expected.push("of the group none, it is not there yet".to_owned());
         expected.extend(nothing.clone());
-        assert_eq!(ruled.check(&(url.clone() + "/"), "h"), expected);
+        assert_eq!(told_of(&(url.clone() + "/"), "h"), expected);
 
         // It has no rules of its own.
         expected = head("default").to_vec();
         expected.extend(nothing);
-        assert_eq!(ruled.check(&ruled.registry.root_url(), "default"), expected);
+        assert_eq!(told_of(&ruled.registry.root_url(), "default"), expected);
         ruled.is_unchanged();
     }
 }
@@ -162,7 +163,7 @@ fn the_other_apis_tell_as_much_as_the_registry_knows() {
         let ruled = Ruled::start(version);
         let registry = &ruled.registry;
         for url in [registry.v2_url(), registry.ccompat_url(7)] {
-            let lines = ruled.check(&url, "g");
+            let lines = told_of(&url, "g");
             let about = format!("registry {url}: ");
             assert!(lines[0].starts_with(&about), "{lines:?}");
             let number = format!(", version {}", version.number());
@@ -197,7 +198,7 @@ fn confluents_api_alone_tells_what_it_can() {
     });
     let url = alone.root_url() + "/apis/ccompat/v7";
     assert_eq!(
-        ruled.check(&url, "g"),
+        told_of(&url, "g"),
         [
             format!("registry {url}: Confluent's API"),
             "login there none, accepted".to_owned(),

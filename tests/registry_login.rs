@@ -228,26 +228,24 @@ fn more_than_one_login_and_halves_of_one_are_refused_by_name() {
     let client = by_client("https://idp.example/token");
     let in_url = [("schema_registry_url", json!("http://u:m4rk3r@localhost"))];
     let scope = [("schema_registry_oauth_scope", json!("x"))];
-    let cases: [(&[&[(&str, Value)]], &[&str]); 8] = [
-        (
-            &[&password, &token],
-            &["more than one login", "_password", "_token"],
-        ),
-        (&[&token, &client], &["_token", "_oauth_url"]),
-        (
-            &[&password, &client, &token, &in_url],
-            &["in schema_registry_url", "_user", "_token", "_oauth_url"],
-        ),
-        (&[&in_url, &scope], &["more than one login", "_oauth_url"]),
-        (&[&password[..1]], &["need each other"]),
-        (&[&password[1..]], &["need each other"]),
-        (&[&client[..2]], &["_oauth_client_secret"]),
-        (&[&by_password("a:b", MARKER)], &["colon"]),
-    ];
-    for (settings, parts) in cases {
+    let refused = |settings: &[&[(&str, Value)]], parts: &[&str]| {
         let outcome = run("http://127.0.0.1:1", "g", &settings.concat());
         fails(&outcome, 2, parts);
-    }
+    };
+    refused(
+        &[&password, &token],
+        &["more than one login", "_password", "_token"],
+    );
+    refused(&[&token, &client], &["_token", "_oauth_url"]);
+    refused(
+        &[&password, &client, &token, &in_url],
+        &["in schema_registry_url", "_user", "_token", "_oauth_url"],
+    );
+    refused(&[&in_url, &scope], &["more than one login", "_oauth_url"]);
+    refused(&[&password[..1]], &["need each other"]);
+    refused(&[&password[1..]], &["need each other"]);
+    refused(&[&client[..2]], &["_oauth_client_secret"]);
+    refused(&[&by_password("a:b", MARKER)], &["colon"]);
 }
 
 #[test]

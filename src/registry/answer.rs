@@ -171,7 +171,7 @@ pub(super) fn classify(reply: &Reply, artifact: &Artifact, dialect: &Dialect) ->
     let status = reply.status;
     let described = describe(status, &problem);
     let lasting = |what: &str, hint: Option<&str>| {
-        let cause = hint.map_or(described.clone(), |hint| format!("{described}. {hint}"));
+        let cause = hint.map_or(described.clone(), |hint| add_hint(&described, hint));
         Verdict::Lasting(Error::new(Kind::Refused, what).cause(cause))
     };
     match (problem.name.as_str(), status) {
@@ -216,14 +216,14 @@ pub(super) fn classify(reply: &Reply, artifact: &Artifact, dialect: &Dialect) ->
         (_, 401) => {
             let what = "the schema registry does not accept the login, or wants one";
             let hint =
-                "see schema_registry_user, schema_registry_token and schema_registry_oauth_url";
-            let cause = format!("{described}. {hint}");
+                "See schema_registry_user, schema_registry_token and schema_registry_oauth_url";
+            let cause = add_hint(&described, hint);
             Verdict::Unauthorised(Error::new(Kind::Refused, what).cause(cause))
         }
         (_, 403) => lasting(
-            "the schema registry does not let us register schemas",
+            "the schema registry does not let this login do that",
             Some(
-                "The user needs the role sr-developer, and the artifact may belong to somebody else",
+                "To register needs the role sr-developer, to look up sr-readonly; or the artifact belongs to somebody else",
             ),
         ),
         (_, 301..=308) => Verdict::Lasting(redirect_error(reply)),
@@ -268,6 +268,10 @@ fn redirect_error(reply: &Reply) -> Error {
         reply.redirect_target()
     );
     Error::new(Kind::Refused, what).cause(cause)
+}
+
+fn add_hint(described: &str, hint: &str) -> String {
+    format!("{}. {hint}", described.trim_end_matches('.'))
 }
 
 fn describe(status: u16, problem: &Problem) -> String {
