@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::settings::draft::Draft;
+use crate::settings::setting::Support;
 
 /// What a value does to an empty draft: the field that it sets, or its error.
 const CASES: &[(&str, &str, &str)] = &[
