@@ -14,6 +14,8 @@ mod harness;
 
 // Logins and permissions.
 mod access;
+// Random schemas and records in Avro, read back.
+mod avro_round_trip;
 // Messages that are refused: where, why, and nothing valid lost.
 mod bad_messages;
 // BATCH messages and their files.
@@ -70,6 +72,8 @@ mod restarts;
 mod scale;
 // Schemas in a registry: registered, found again, looked up, and their ids in messages.
 mod registry;
+// Avro and framed JSON, read back by libraries in Python and Java.
+mod registry_readers;
 // What each level of compatibility makes of a changed schema.
 mod registry_evolution;
 // Registries that are down, killed, stopped, or shared by many.
