@@ -76,7 +76,7 @@ mod registry;
 mod registry_readers;
 // What each level of compatibility makes of a changed schema.
 mod registry_evolution;
-// Registries that are down, killed, stopped, or shared by many.
+// Registries that are down, killed, or shared by many.
 mod registry_faults;
 // What the rules of a registry refuse.
 mod registry_rules;

@@ -1,5 +1,6 @@
-//! Real registries that are down, killed, stopped or asked by many at once: nothing is lost, nothing waits but the
-//! streams that must, and every wait ends. Slow ones are in `registry_waits.rs`, odd answers in `registry_answers.rs`.
+//! Real registries that are down, killed or asked by many at once: nothing is lost, nothing waits but the streams that
+//! must, and every wait ends. One that stands still is in `registry_network.rs`, slow ones are in `registry_waits.rs`,
+//! odd answers in `registry_answers.rs`.
 
 use std::time::Duration;
 
@@ -144,32 +145,4 @@ fn while_a_registry_is_killed_and_started_again_only_new_schemas_wait() {
         let versions = registry.versions("g", "new");
         assert_eq!(versions.len(), 1);
     }
-}
-
-#[test]
-fn a_registry_that_hangs_ends_the_run_in_time_or_is_waited_for() {
-    let registry = Registry::start(Version::V3_3, &[]);
-    let server = NatsServer::start();
-    let mut subscriber = Subscriber::on(&server);
-    let input = schema_with("users", "id") + &record("users", r#"{"id":1}"#) + &state("1");
-    let target = |seconds: u32| {
-        let target = Target::new().server(&server).registry(&registry, "g");
-        target.setting("schema_registry_timeout_seconds", seconds)
-    };
-    registry.stop();
-    let outcome = target(3).input(&*input).run();
-    outcome
-        .exits(75)
-        .prints("")
-        .error(&["'users'", "no answer came in time"]);
-    outcome.check(outcome.took < Duration::from_secs(15), "it ends in time");
-    assert_eq!(subscriber.messages(), []);
-
-    let run = target(60).env("TARGET_NATS_LOGLEVEL", "DEBUG");
-    let mut run = run.deadline(Duration::from_mins(2)).input(input).start();
-    // A third of the time for one call.
-    run.wait_for_log("is tried again");
-    registry.cont();
-    run.wait().succeeds().prints("1\n");
-    assert_eq!(registry.versions("g", "users").len(), 1);
 }
