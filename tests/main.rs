@@ -14,6 +14,14 @@ mod harness;
 
 // Logins and permissions.
 mod access;
+// Avro: what is registered, and which payloads there are.
+mod avro;
+// Framed messages and headers with ids, read by the libraries of others.
+mod avro_consumers;
+// Records and schemas that do not fit Avro.
+mod avro_misfits;
+// Schemas and records made from a seed, as Avro, compared with what others read.
+mod avro_random;
 // Messages that are refused: where, why, and nothing valid lost.
 mod bad_messages;
 // BATCH messages and their files.
