@@ -14,8 +14,14 @@ mod harness;
 
 // Logins and permissions.
 mod access;
-// Random schemas and records in Avro, read back.
-mod avro_round_trip;
+// Avro: what is registered, and which payloads there are.
+mod avro;
+// Framed messages and headers with ids, read by the libraries of others.
+mod avro_consumers;
+// Records and schemas that do not fit Avro.
+mod avro_misfits;
+// Schemas and records made from a seed, as Avro, compared with what others read.
+mod avro_random;
 // Messages that are refused: where, why, and nothing valid lost.
 mod bad_messages;
 // BATCH messages and their files.
@@ -72,8 +78,6 @@ mod restarts;
 mod scale;
 // Schemas in a registry: registered, found again, looked up, and their ids in messages.
 mod registry;
-// Avro and framed JSON, read back by libraries in Python and Java.
-mod registry_readers;
 // What each level of compatibility makes of a changed schema.
 mod registry_evolution;
 // Registries that are down, killed, or shared by many.

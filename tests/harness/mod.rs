@@ -13,6 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+mod avro_cases;
 mod callout;
 mod certificates;
 mod cluster;
@@ -35,6 +36,7 @@ mod server;
 mod subscriber;
 mod target;
 
+pub use avro_cases::{AvroAnswer, AvroCases};
 pub use callout::{Callout, Verdict};
 pub use certificates::{Authority, Certificate};
 pub use cluster::{Cluster, free_port};
@@ -46,7 +48,7 @@ pub use operator::Operator;
 pub use outcome::Outcome;
 pub use proxy::Proxy;
 pub use random::{Random, seeds};
-pub use readers::{Reader, alike, fastavro_cases, framed, java_reads};
+pub use readers::{Reader, alike, fastavro_cases, framed, hex, java_reads};
 pub use registry::{Registry, Version};
 pub use registry_calls::Registered;
 pub use running::Running;
