@@ -229,12 +229,19 @@ impl Tries {
     fn pause_for(&mut self, why: &str, patience: Option<Duration>) -> Result<(), Error> {
         let pause = patience.unwrap_or_else(|| jitter(self.pause));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        if Instant::now() + pause >= self.deadline {
+        let time_is_over = || {
             let what = "the schema registry is not available (schema_registry_timeout_seconds)";
-            return Err(Error::new(Kind::Unavailable, what).cause(why));
+            Err(Error::new(Kind::Unavailable, what).cause(why))
+        };
+        if Instant::now() + pause >= self.deadline {
+            return time_is_over();
         }
         log::debug!("the schema registry is tried again in {pause:?}: {why}");
         thread::sleep(pause);
+        // A busy machine may wake us late, and a call without time would tell no reason.
+        if Instant::now() >= self.deadline {
+            return time_is_over();
+        }
         Ok(())
     }
 }
