@@ -49,10 +49,12 @@ fn input(bad: &str) -> String {
     schema_as("users", TOLD) + &good + &state("1") + &record("users", bad) + &good + &state("2")
 }
 
-fn dead_letters(target: Target) -> Target {
-    target
-        .setting("on_invalid_record", "dead_letter")
-        .setting("dead_letter_subject", DEAD)
+fn policy(target: Target, policy: &str) -> Target {
+    let target = target.setting("on_invalid_record", policy);
+    match policy {
+        "dead_letter" => target.setting("dead_letter_subject", DEAD),
+        _ => target,
+    }
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn a_record_that_does_not_fit_ends_the_run_with_its_field() {
 fn a_record_that_does_not_fit_may_be_left_out() {
     let registry = Registry::shared(Version::V3_3);
     for (bad, what, field) in MISFITS {
-        let skip = |target: Target| target.setting("on_invalid_record", "skip");
+        let skip = |target| policy(target, "skip");
         let (outcome, messages) = run(registry, "avro misfits", skip, input(bad));
         let named = format!("(line 4) is skipped: {what} (stream users, field {field})");
         outcome
@@ -91,6 +93,7 @@ fn a_record_that_does_not_fit_may_be_left_out() {
 fn the_dead_letter_of_a_record_that_does_not_fit_is_the_record_as_it_was_received() {
     let registry = Registry::shared(Version::V3_3);
     for (bad, what, field) in MISFITS {
+        let dead_letters = |target| policy(target, "dead_letter");
         let (outcome, messages) = run(registry, "avro misfits", dead_letters, input(bad));
         outcome
             .succeeds()
@@ -113,14 +116,11 @@ fn rows_of_a_batch_are_encoded_and_told_of_by_their_number() {
     let registry = Registry::shared(Version::V3_3);
     let group = "avro batch";
     let rows = format!("{ADA}\n{}\n{ADA}\n", r#"{ "id" : "hidden-word" }"#);
-    for settings in [None, Some("skip"), Some("dead_letter")] {
+    for policy in ["fail", "skip", "dead_letter"] {
         let server = NatsServer::start();
         let mut subscriber = Subscriber::on(&server);
-        let mut target = avro(Target::new().server(&server).registry(registry, group));
-        target = target.file("rows", &rows);
-        if let Some(policy) = settings {
-            target = dead_letters(target).setting("on_invalid_record", policy);
-        }
+        let target = avro(Target::new().server(&server).registry(registry, group));
+        let target = self::policy(target, policy).file("rows", &rows);
         let path = target.path("rows");
         let batch = json!({"type": "BATCH", "stream": "users", "encoding": {"format": "jsonl"}, "manifest": [path]});
         let input = schema_as("users", TOLD) + &format!("{batch}\n") + &state("1");
@@ -131,22 +131,22 @@ fn rows_of_a_batch_are_encoded_and_told_of_by_their_number() {
         outcome.does_not_log("hidden-word");
         let payloads: Vec<&[u8]> = messages.iter().map(|m| &*m.payload).collect();
         let field = "stream users, field id";
-        match settings {
-            None => {
+        match policy {
+            "fail" => {
                 outcome
                     .exits(1)
                     .prints("")
                     .error(&["line 2", "row 2", &path, field]);
                 assert_eq!(payloads, [&*good]);
             }
-            Some("skip") => {
+            "skip" => {
                 outcome
                     .succeeds()
                     .prints("1\n")
                     .logs_once(&["line 2", "row 2", field]);
                 assert_eq!(payloads, [&*good, &good]);
             }
-            Some(_) => {
+            _ => {
                 outcome.succeeds().prints("1\n");
                 let letter = messages.iter().find(|m| m.subject == DEAD).unwrap();
                 assert_eq!(letter.text(), r#"{ "id" : "hidden-word" }"#);
@@ -207,7 +207,7 @@ fn settings_that_avro_cannot_do_with_are_refused() {
     ] {
         let with = |target: Target| target.setting(key, value);
         let (outcome, messages) = run(registry, "avro settings", with, input("{}"));
-        outcome.exits(2).prints("").error(&[part, "avro"]);
+        outcome.exits(2).prints("").error(&[part, "payload_format"]);
         assert_eq!(messages, []);
     }
     assert_eq!(registry.artifacts("avro settings"), [""; 0]);
@@ -236,8 +236,7 @@ fn the_size_that_a_server_takes_is_that_of_the_encoded_record() {
         let server = NatsServer::with(&format!("max_payload: {MOST}\n"));
         let mut subscriber = Subscriber::on(&server);
         let target = Target::new().server(&server).registry(registry, group);
-        let outcome = dead_letters(avro(target))
-            .setting("on_invalid_record", policy)
+        let outcome = self::policy(avro(target), policy)
             .setting("schema_headers", false)
             .input(input.clone())
             .run();
