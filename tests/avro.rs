@@ -293,3 +293,36 @@ fn names_that_are_none_in_avro_are_kept_beside_those_that_are() {
         assert!(alike(&read[0], &expected), "{}", read[0]);
     }
 }
+
+/// A line of fifty bytes becomes a payload of twenty thousand, so what is read says little of what is kept.
+#[test]
+fn the_memory_stays_bounded_where_records_grow() {
+    const RECORDS: usize = 4000;
+    const COLUMNS: usize = 20_000;
+    let columns: Vec<String> = (0..COLUMNS)
+        .map(|column| format!(r#""c{column}":{{"type":"integer"}}"#))
+        .collect();
+    let server = NatsServer::start();
+    let subscriber = Subscriber::each(&server, |message| {
+        assert_eq!(message.payload.len(), 5 + COLUMNS + 1);
+    });
+    let registry = ScriptedHttp::answering([Answer::registered(7, 5)]);
+    let target = Target::new()
+        .server(&server)
+        .registry_at(&registry.url(), "default");
+    let input = schema_as("wide", &schema_of(&columns.join(",")))
+        + &record("wide", r#"{"c0":1}"#).repeat(RECORDS)
+        + &state("1");
+    // From a file blocks are larger than from a pipe.
+    let outcome = avro(target)
+        .file("input", input)
+        .args(["--input", "input"])
+        .run();
+    outcome.succeeds().prints("1\n");
+    subscriber.wait_for(RECORDS);
+    let peak = outcome.peak_memory_kib;
+    outcome.check(
+        peak < 80 * 1024,
+        &format!("it takes less than 80 MiB, not {peak} KiB"),
+    );
+}

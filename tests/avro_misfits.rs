@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::avro::{ADA, ADA_AVRO, TOLD, avro, run};
 use crate::harness::{
-    NatsServer, Registry, Subscriber, Target, Version, framed, record, schema_as, state,
+    JetStream, NatsServer, Registry, Subscriber, Target, Version, framed, record, schema_as, state,
 };
 use crate::invalid_records::{DEAD, headers};
 
@@ -266,5 +266,44 @@ fn the_size_that_a_server_takes_is_that_of_the_encoded_record() {
                 assert_eq!(payloads, [&*first, large.as_bytes(), &last]);
             }
         }
+    }
+}
+
+/// A stream's own limit, which only the stream tells of where its configuration may not be asked for.
+#[test]
+fn the_dead_letter_of_what_a_stream_refuses_is_the_record_too() {
+    let users = r#"authorization: {users: [
+        {user: admin, password: admin}
+        {user: a, password: a, permissions: {publish: {deny: ["$JS.API.STREAM.INFO.>"]}}}
+    ]}"#;
+    let told =
+        r#"{"type":"object","properties":{"numbers":{"type":"array","items":{"type":"number"}}}}"#;
+    let large = format!(r#"{{"numbers":[{}]}}"#, ["1"; 100].join(","));
+    let registry = Registry::shared(Version::V3_3);
+    for user in ["admin", "a"] {
+        let server = NatsServer::with_jetstream_and(users);
+        let mut jetstream = JetStream::with_login(&server, r#""user":"admin","pass":"admin""#);
+        jetstream.create(&json!({"name": "ROWS", "subjects": ["users"], "max_msg_size": 500}));
+        jetstream.create(&json!({"name": "DEAD", "subjects": [DEAD]}));
+        let target = Target::new().registry(registry, "avro refused").setting(
+            "nats_url",
+            format!("nats://{user}:{user}@{}", server.address()),
+        );
+        let outcome = policy(avro(target), "dead_letter")
+            .input(
+                schema_as("users", told)
+                    + &record("users", &large)
+                    + &record("users", r#"{"numbers":[1]}"#)
+                    + &state("1"),
+            )
+            .run();
+        outcome.succeeds().prints("1\n");
+        let letters = jetstream.messages("DEAD");
+        assert_eq!((letters.len(), letters[0].text()), (1, &*large));
+        assert_eq!(letters[0].header("Target-Nats-Line"), Some("2"));
+        let id = registry.versions("avro refused", "users")[0].content_id;
+        let payload = framed(id, &[&[2, 2][..], &1f64.to_le_bytes(), &[0]].concat());
+        let rows = jetstream.messages("ROWS");
+        assert_eq!((rows.len(), &rows[0].payload), (1, &payload));
     }
 }

@@ -8,6 +8,9 @@ use crate::encode::payload::Encoding;
 use crate::error::Error;
 use crate::route::Route;
 
+/// Encoded payloads of a part, above which another is begun: a block's records may become many times its size.
+const FULL_BYTES: usize = 4 * 1024 * 1024;
+
 /// Records for one worker, in input order, with their routes.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -122,6 +125,11 @@ impl Builder {
 
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
+    }
+
+    /// Whether the part should be taken before its block ends.
+    pub(super) fn is_full(&self) -> bool {
+        self.encoded.len() >= FULL_BYTES
     }
 
     pub(super) fn messages(&self) -> usize {

@@ -107,9 +107,13 @@ impl Flow {
             }
         }
         stream.records += 1;
+        let is_full = builder.is_full();
         self.messages += 1;
         self.counts.published += 1;
         self.counts.published_bytes += payload_bytes as u64;
+        if is_full {
+            self.hand_out(lines)?;
+        }
         Ok(())
     }
 

@@ -13,10 +13,15 @@ use crate::singer::value::{self, push_unescaped, string_inside, unescape};
 /// Fields of a record that are found without asking for memory.
 const FEW_FIELDS: usize = 32;
 
+/// NATS' largest payload. Items of few characters may become records of many fields, all of them null, so there
+/// must be an end to it before the whole record is there.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
 /// Appends a record; on failure `out` holds some of it. `text` was scanned before.
 pub(super) fn encode(record: &Record, text: &str, out: &mut Vec<u8>) -> Result<(), Misfit> {
     out.reserve(text.len() / 2);
     let mut encoder = Encoder {
+        most: out.len() + MOST_BYTES,
         out,
         text: String::new(),
     };
@@ -25,6 +30,8 @@ pub(super) fn encode(record: &Record, text: &str, out: &mut Vec<u8>) -> Result<(
 
 struct Encoder<'o> {
     out: &'o mut Vec<u8>,
+    /// How long that may become.
+    most: usize,
     /// Room for the text of a string that has escapes.
     text: String,
 }
@@ -156,6 +163,7 @@ impl Encoder<'_> {
         while !scanner.take_byte(b']') {
             let value = scanner.value().map_err(invalid)?;
             self.slot(items, value)
+                .and_then(|()| self.check_size())
                 .map_err(|misfit| misfit.in_item(count))?;
             count += 1;
             scanner.skip_space();
@@ -176,10 +184,20 @@ impl Encoder<'_> {
             self.string(key);
             // A key of a map is content.
             self.slot(values, value)
+                .and_then(|()| self.check_size())
                 .map_err(|misfit| misfit.in_field("*"))?;
             count += 1;
         }
         block.end_blocks(self.out, count);
+        Ok(())
+    }
+
+    fn check_size(&self) -> Result<(), Misfit> {
+        if self.out.len() > self.most {
+            return Err(
+                "the record becomes more than 64 MiB, and no NATS server takes that".into(),
+            );
+        }
         Ok(())
     }
 }

@@ -40,7 +40,7 @@
 //! fields that come out of the schema's order in buffers of their own and refuses a key that occurs twice, where
 //! Singer's rule is that the last one counts; and its errors hold the value. All that is left to it would be the
 //! wire format, which is one short file here. The rest of the work, from JSON text to the right Avro value, it
-//! does not do. It would bring 60 packages.
+//! does not do. Without its default features it would bring 24 packages that `Cargo.lock` does not have.
 
 mod avro_schema;
 mod decimal;

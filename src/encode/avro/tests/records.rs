@@ -299,6 +299,28 @@ fn a_field_without_a_place_is_refused_unless_it_is_null() {
 }
 
 #[test]
+fn a_record_that_grows_without_bounds_is_ended() {
+    let columns: Vec<String> = (0..1000).map(|n| format!(r#""c{n}":{{}}"#)).collect();
+    let row = format!(
+        r#"{{"type":"object","properties":{{{}}}}}"#,
+        columns.join(",")
+    );
+    let items = vec!["{}"; 100_000].join(",");
+    let what = "the record becomes more than 64 MiB, and no NATS server takes that";
+    check_bad_value(
+        &format!(r#"{{"type":"array","items":{row}}}"#),
+        &format!("[{items}]"),
+        &format!("{what} (field f[67108])"),
+    );
+    let entries = vec![r#""k":{}"#; 100_000].join(",");
+    check_bad_value(
+        &format!(r#"{{"type":"object","additionalProperties":{row}}}"#),
+        &format!("{{{entries}}}"),
+        &format!("{what} (field f.*)"),
+    );
+}
+
+#[test]
 fn a_field_without_a_name_is_named_nevertheless() {
     let codec = AvroCodec::compile(
         "s",
