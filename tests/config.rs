@@ -364,8 +364,6 @@ fn settings_of_transforms_are_refused_until_they_work() {
     refused("flattening_max_depth", 2, &[later]);
     refused("flattening_max_key_length", 20, &[later]);
     refused("flattening_separator", "-", &[later]);
-    refused("enable_schema_registry", true, &[later]);
-    refused("enable_schema_registry", "true", &[later]);
     refused("enable_schema_registry", "maybe", &[]);
 }
 
