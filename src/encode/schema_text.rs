@@ -14,7 +14,18 @@ const ONE_SCHEMA: [&str; 2] = ["items", "additionalItems"];
 /// Keywords whose value is a list of schemas, each of which describes the whole value.
 const LIST_OF_SCHEMAS: [&str; 2] = ["anyOf", "oneOf"];
 /// Keywords whose value is an object of schemas.
-const NAMED_SCHEMAS: [&str; 4] = ["properties", "patternProperties", "definitions", "$defs"];
+const NAMED_SCHEMAS: [&str; 2] = ["properties", "patternProperties"];
+/// Keywords by which a schema gets fields from elsewhere.
+const COMBINING: [&str; 8] = [
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "not",
+    "if",
+    "$ref",
+    "dependencies",
+    "dependentSchemas",
+];
 
 /// The text of a schema, with the changes that the settings ask for. A text that `serde_json` does not read (a bare
 /// NaN, nesting beyond its limit) stays as it is: the registry has its own opinion of it.
@@ -32,8 +43,8 @@ pub(crate) fn render_schema(schema: &str, draft: SchemaDraft, is_closed: bool) -
     value.to_string()
 }
 
-/// Takes the licence to have other fields from every object that declares some. In `allOf` none is closed: there
-/// each part would forbid the fields of the others.
+/// Takes the licence to have other fields from every object that declares some. None is closed that gets fields from
+/// elsewhere as well, or may be what another one gets them from: each part would forbid the fields of the others.
 fn close(schema: &mut Value) {
     match schema {
         Value::Object(schema) => close_object(schema),
@@ -43,7 +54,9 @@ fn close(schema: &mut Value) {
 }
 
 fn close_object(schema: &mut Map<String, Value>) {
-    for keyword in ONE_SCHEMA.iter().chain(&LIST_OF_SCHEMAS) {
+    let declares = schema.contains_key("properties");
+    let branches = if declares { &[][..] } else { &LIST_OF_SCHEMAS };
+    for keyword in ONE_SCHEMA.iter().chain(branches) {
         if let Some(inner) = schema.get_mut(*keyword) {
             close(inner);
         }
@@ -57,7 +70,10 @@ fn close_object(schema: &mut Map<String, Value>) {
         schema.get("additionalProperties"),
         None | Some(Value::Bool(true))
     );
-    if schema.contains_key("properties") && is_open {
+    let is_whole = !COMBINING
+        .iter()
+        .any(|keyword| schema.contains_key(*keyword));
+    if declares && is_whole && is_open {
         schema.insert("additionalProperties".to_owned(), false.into());
     }
 }
@@ -101,6 +117,16 @@ mod tests {
     }
 
     #[test]
+    fn objects_that_get_fields_from_elsewhere_stay_open() {
+        for schema in [
+            r#"{"anyOf":[{"properties":{"a":{}}}],"properties":{"kind":{}}}"#,
+            r##"{"$ref":"#/definitions/b","properties":{"kind":{}}}"##,
+        ] {
+            check(schema, SchemaDraft::Keep, true, schema);
+        }
+    }
+
+    #[test]
     fn objects_with_properties_are_closed_at_every_depth() {
         check(
             r#"{"properties":{
@@ -111,11 +137,11 @@ mod tests {
                 "f":{"properties":{},"additionalProperties":{"type":"string"}},
                 "g":{"allOf":[{"properties":{}}]},
                 "properties":{"properties":{"x":{}}}
-            }}"#,
+            },"definitions":{"h":{"properties":{}}}}"#,
             SchemaDraft::Keep,
             true,
             concat!(
-                r#"{"additionalProperties":false,"properties":{"#,
+                r#"{"additionalProperties":false,"definitions":{"h":{"properties":{}}},"properties":{"#,
                 r#""a":{"additionalProperties":false,"properties":{"b":{}},"type":"object"},"#,
                 r#""c":{"items":{"additionalProperties":false,"properties":{}},"type":"array"},"#,
                 r#""d":{"anyOf":[{"additionalProperties":false,"properties":{}},{"type":"null"}]},"#,

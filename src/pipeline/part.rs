@@ -11,6 +11,9 @@ use crate::route::Route;
 /// Encoded payloads of a part, above which another is begun: a block's records may become many times its size.
 const FULL_BYTES: usize = 4 * 1024 * 1024;
 
+/// Room for encoded payloads that a part may have beyond what it holds.
+const MOST_SPARE_BYTES: usize = 1024 * 1024;
+
 /// Records for one worker, in input order, with their routes.
 #[derive(Debug)]
 pub(super) struct Part {
@@ -139,7 +142,10 @@ impl Builder {
     /// Makes a payload of a record, for the message that is pushed next.
     pub(super) fn encode(&mut self, record: &str, encoding: &Encoding) -> Result<Payload, Error> {
         let start = self.encoded.len();
-        encoding.encode(record, &mut self.encoded)?;
+        if let Err(error) = encoding.encode(record, &mut self.encoded) {
+            self.give_back(start);
+            return Err(error);
+        }
         Ok(Payload::Encoded(Encoded {
             start: narrow(start),
             length: narrow(self.encoded.len() - start),
@@ -149,7 +155,16 @@ impl Builder {
     /// A payload that was made is not pushed after all.
     pub(super) fn take_back(&mut self, payload: Payload) {
         if let Payload::Encoded(Encoded { start, .. }) = payload {
-            self.encoded.truncate(start as usize);
+            self.give_back(start as usize);
+        }
+    }
+
+    /// Takes out what was encoded from here on. Its room, too, where it was large: the part would keep it until it is
+    /// confirmed.
+    fn give_back(&mut self, start: usize) {
+        self.encoded.truncate(start);
+        if self.encoded.capacity() > MOST_SPARE_BYTES {
+            self.encoded.shrink_to(start);
         }
     }
 

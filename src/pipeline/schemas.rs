@@ -28,6 +28,9 @@ use crate::singer::stream::{Change, Schema};
 /// Bytes of states that are kept back, above which every second one is given up.
 const MAX_STATES_BYTES: usize = 4 * 1024 * 1024;
 
+/// What a state that is kept back takes beside its text, about.
+const STATE_BYTES: usize = 64;
+
 /// The registrations of a run, and what waits for them.
 pub(super) struct Schemas {
     format: PayloadFormat,
@@ -121,7 +124,15 @@ impl Schemas {
 
     /// Keeps a state back. Where they are too many, every second one is given up: a newer one says all that it said.
     fn keep_back(&mut self, records: u64, state: &str) {
-        self.states_bytes += state.len();
+        // The two would be due together.
+        if let Some((before, older)) = self.states.back_mut()
+            && *before == records
+        {
+            self.states_bytes = self.states_bytes - older.len() + state.len();
+            state.clone_into(older);
+            return;
+        }
+        self.states_bytes += STATE_BYTES + state.len();
         self.states.push_back((records, state.to_owned()));
         if self.states_bytes > MAX_STATES_BYTES {
             let mut place = self.states.len();
@@ -129,7 +140,11 @@ impl Schemas {
                 place -= 1;
                 place.is_multiple_of(2)
             });
-            self.states_bytes = self.states.iter().map(|(_, state)| state.len()).sum();
+            let sizes = self
+                .states
+                .iter()
+                .map(|(_, state)| STATE_BYTES + state.len());
+            self.states_bytes = sizes.sum();
         }
     }
 
@@ -140,7 +155,7 @@ impl Schemas {
             return None;
         }
         let (_, state) = self.states.pop_front()?;
-        self.states_bytes -= state.len();
+        self.states_bytes -= STATE_BYTES + state.len();
         Some(state)
     }
 }
@@ -199,7 +214,14 @@ impl Flow {
             let text = render_schema(text, settings.draft, settings.is_closed);
             (ArtifactType::Json, text)
         };
-        let artifact = registrar.artifact(&name, kind, text)?;
+        let artifact = match registrar.artifact(&name, kind, text) {
+            Ok(artifact) => artifact,
+            Err(error) if settings.on_error == OnSchemaError::Warn => {
+                log::warn!("stream '{name}' is published without ids of its schema: {error}");
+                return self.open_stream(place, None);
+            }
+            Err(error) => return Err(error),
+        };
         if let Some(ids) = registrar.known(&artifact) {
             let ids = ids.clone();
             return self.open_stream(place, Some(&ids));
@@ -324,7 +346,14 @@ impl Flow {
             (self.routes).compile_stream_with(&stream.name, stream.schema.key_properties(), &lines);
         stream.slot = Slot::default();
         if let Some(ids) = ids {
-            stream.encoding.name_schema(ids.content_id)?;
+            let named = stream.encoding.name_schema(ids.content_id);
+            named.map_err(|error| {
+                let error = error.stream(&*stream.name);
+                match &stream.waiting {
+                    Some(waiting) => error.line(waiting.line),
+                    None => error,
+                }
+            })?;
         }
         let Some(waiting) = stream.waiting.take() else {
             return Ok(());

@@ -137,15 +137,8 @@ fn read_version(version: &Value, artifact: &Artifact, api: Api) -> Result<Schema
         return Err(Verdict::Lasting(Error::new(Kind::Refused, what)));
     }
     if is_told(type_key) && version[type_key] != artifact.kind.name() {
-        let what = format!(
-            "the artifact is there already as {}, and a schema of type {} was put into it",
-            version[type_key].as_str().unwrap_or("another type"),
-            artifact.kind.name()
-        );
-        let hint = "choose another schema_topic_prefix or schema_group_id for this payload_format";
-        return Err(Verdict::Lasting(
-            Error::new(Kind::Refused, what).cause(hint),
-        ));
+        let kind = version[type_key].as_str().unwrap_or("another type");
+        return Err(Verdict::Lasting(other_type(kind, artifact)));
     }
     Ok(SchemaIds {
         content_id,
@@ -153,6 +146,32 @@ fn read_version(version: &Value, artifact: &Artifact, api: Api) -> Result<Schema
         version: text("version").or_else(|| Some(version["version"].as_i64()?.to_string())),
         state: text("state").filter(|state| state != "ENABLED"),
     })
+}
+
+/// Fails where the newest version of an artifact in Confluent's API is of another type than what was sent: so is the
+/// artifact then. Avro is the type that is not told.
+pub(super) fn check_type_of_newest(
+    reply: &Reply,
+    artifact: &Artifact,
+    dialect: &Dialect,
+) -> Result<(), Verdict> {
+    let newest = read_success(reply, artifact, dialect)?;
+    let kind = newest["schemaType"].as_str();
+    let kind = kind.unwrap_or(ArtifactType::Avro.name());
+    if kind == artifact.kind.name() {
+        Ok(())
+    } else {
+        Err(Verdict::Lasting(other_type(kind, artifact)))
+    }
+}
+
+fn other_type(kind: &str, artifact: &Artifact) -> Error {
+    let what = format!(
+        "the artifact is there already as {kind}, and a schema of type {} was put into it",
+        artifact.kind.name()
+    );
+    let hint = "choose another schema_topic_prefix or schema_group_id for this payload_format";
+    Error::new(Kind::Refused, what).cause(hint)
 }
 
 fn no_ids(reply: &Reply) -> Error {
@@ -206,6 +225,9 @@ pub(super) fn classify(reply: &Reply, artifact: &Artifact, dialect: &Dialect) ->
             500,
         ) => lasting("the schema registry fails at this schema", None),
         // Confluent's API has no names.
+        ("", 409) if dialect.api == Api::Ccompat && is_read_only(&problem) => {
+            Verdict::ReadOnly(described)
+        }
         ("", 409) if dialect.api == Api::Ccompat && is_conflict(&problem) => {
             Verdict::Conflict(described)
         }
@@ -255,9 +277,15 @@ fn open_model_hint(problem: &Problem, artifact: &Artifact) -> Option<&'static st
     )
 }
 
-/// Version 2.6 answers so to two writers at once.
+/// Version 2.6 answers so to two writers at once: without a code, as to much else.
 fn is_conflict(problem: &Problem) -> bool {
-    problem.code == 0 || problem.text.contains("already exists")
+    let text = problem.text.to_lowercase();
+    text.contains("already exists") || (problem.code == 0 && !text.contains("limit"))
+}
+
+/// What Confluent's API says of it, which has no name for it.
+fn is_read_only(problem: &Problem) -> bool {
+    problem.text.to_lowercase().contains("read-only")
 }
 
 fn redirect_error(reply: &Reply) -> Error {

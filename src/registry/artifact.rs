@@ -37,7 +37,7 @@ pub(crate) struct Artifact {
 }
 
 impl Artifact {
-    /// Fails with `Config` where the name makes an id that no registry keeps.
+    /// Fails with `Refused` where the name makes an id that no registry keeps.
     pub(super) fn new(
         prefix: &str,
         stream: &str,
@@ -50,7 +50,7 @@ impl Artifact {
                 "the id of the schema's artifact would have {} characters, and the registry takes {MAX_ID_BYTES}",
                 id.len()
             );
-            return Err(Error::new(Kind::Config, what).stream(stream));
+            return Err(Error::new(Kind::Refused, what).stream(stream));
         }
         Ok(Self {
             stream: stream.into(),
@@ -67,15 +67,16 @@ impl Artifact {
 }
 
 /// The id for a name: the name itself where the registry takes it, so that what the Python target registered is found
-/// again. Else `=u=` and the name with `=HH` for each byte that an id cannot have.
+/// again, and where no header or path loses a part of it, as they do of blanks at its ends and of dots. Else `=u=` and the name with `=HH` for each byte that an id cannot have.
 fn encode_id(name: &str) -> String {
     let is_legal = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && byte != b'%';
-    if name.bytes().all(is_legal) && !name.trim().is_empty() && !name.starts_with(ENCODED) {
+    let is_lost_on_the_way = name.trim() != name || matches!(name, "" | "." | "...");
+    if name.bytes().all(is_legal) && !is_lost_on_the_way && !name.starts_with(ENCODED) {
         return name.to_owned();
     }
     let mut id = ENCODED.to_owned();
     for byte in name.bytes() {
-        if is_legal(byte) && byte != b'=' {
+        if byte.is_ascii_graphic() && byte != b'%' && byte != b'=' {
             id.push(byte.into());
         } else {
             write!(id, "={byte:02X}").expect("writing to memory cannot fail");
@@ -114,7 +115,9 @@ mod tests {
             ("50%", "=u=50=25"),
             ("a\nb=c", "=u=a=0Ab=3Dc"),
             ("=u=x", "=u==3Du=3Dx"),
-            (" ", "=u= "),
+            (" ", "=u==20"),
+            ("a b ", "=u=a=20b=20"),
+            ("..", "=u=.."),
         ] {
             assert_eq!(encode_id(name), id);
         }
@@ -159,6 +162,6 @@ mod tests {
             Artifact::new("p", &"x".repeat(length), ArtifactType::Json, String::new())
         };
         assert!(make(511).is_ok());
-        assert_eq!(make(512).unwrap_err().kind(), Kind::Config);
+        assert_eq!(make(512).unwrap_err().kind(), Kind::Refused);
     }
 }

@@ -99,6 +99,14 @@ impl Dialect {
         }
     }
 
+    /// Asks for the newest version of an artifact, in Confluent's API.
+    pub(super) fn look_at_newest(&self, artifact: &Artifact) -> Call {
+        self.look(&format!(
+            "/subjects/{}/versions/latest",
+            encode(&artifact.id)
+        ))
+    }
+
     /// Makes the group; only where the registry does not by itself.
     pub(super) fn create_group(&self) -> Option<Call> {
         let key = match self.api {

@@ -19,6 +19,8 @@ use crate::secret::Secret;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What the answers that we read have less of by far.
 const MAX_BODY_BYTES: u64 = 16 * 1024 * 1024;
+/// What an answer may ask for, as a time that can be added to any other.
+const MOST_PATIENCE_SECONDS: u64 = 86_400;
 /// More than the threads that register.
 const IDLE_CONNECTIONS: usize = 16;
 
@@ -141,7 +143,8 @@ impl Http {
         let seconds = text("retry-after").and_then(|text| text.trim().parse().ok());
         Ok(Reply {
             status: response.status().as_u16(),
-            retry_after: seconds.map(Duration::from_secs),
+            retry_after: seconds
+                .map(|seconds: u64| Duration::from_secs(seconds.min(MOST_PATIENCE_SECONDS))),
             location: text("location"),
             content_type: text("content-type").unwrap_or_default(),
             // Read to its end, or the connection would not be used again.

@@ -88,7 +88,7 @@ impl Registrar {
 
     /// What is to be registered for a stream; `text` is the same whenever the schema is.
     ///
-    /// Fails with `Config` where no registry keeps such an id.
+    /// Fails with `Refused` where no registry keeps such an id.
     pub(crate) fn artifact(
         &self,
         stream: &str,

@@ -14,6 +14,8 @@ use crate::settings::registry::{OAuth, Registry};
 
 /// A token is renewed so long before it expires: what is under way must still be accepted.
 const MARGIN: Duration = Duration::from_secs(30);
+/// One that never expires is asked for again all the same.
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
 /// For an answer that does not say how long its token lasts.
 const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 
@@ -136,7 +138,8 @@ fn read_token(reply: &Reply) -> Result<Token, Failure> {
         let seconds = body["expires_in"].as_f64().filter(|seconds| *seconds > 0.0);
         let life = seconds
             .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-            .unwrap_or(DEFAULT_LIFE);
+            .unwrap_or(DEFAULT_LIFE)
+            .min(LONGEST_LIFE);
         return Ok(Token {
             text: Secret::new(text),
             // One that is short-lived is used for half its life.

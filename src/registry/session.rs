@@ -3,17 +3,20 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::answer::{SchemaIds, Verdict, classify, read_found, read_registered};
+use super::answer::{
+    SchemaIds, Verdict, check_type_of_newest, classify, read_found, read_registered,
+};
 use super::artifact::Artifact;
 use super::dialect::{Call, Dialect};
 use super::http::{Certificates, Failure, Http, Reply, Request};
 use super::login::Login;
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
-use crate::settings::registry::{Registry, SchemaMode};
+use crate::settings::registry::{Api, OnSchemaError, Registry, SchemaMode};
 
 /// Tries of the same call where another writer came in between. One more healed every conflict that was seen (spec
 /// apicurio.md, 1.2).
@@ -24,6 +27,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A call may have this part of the whole time: one that hangs is not the last. (Version 3.3 hangs when its database
 /// is gone.)
 const PART_OF_TIME: u32 = 3;
+/// But so much at least: the first call that a registry answers takes part of a second.
+const LEAST_OF_CALL: Duration = Duration::from_secs(1);
+/// What a registration may take where schemas may be done without, and the registry was not available the last time.
+const TIME_WHILE_AWAY: Duration = Duration::from_secs(1);
 
 /// The registry, our login there, and what we speak.
 pub(super) struct Session {
@@ -31,6 +38,8 @@ pub(super) struct Session {
     http: Http,
     login: Login,
     pub(super) dialect: Dialect,
+    /// The last registration that has ended found nobody.
+    is_away: AtomicBool,
 }
 
 /// The tries of one registration.
@@ -54,6 +63,7 @@ impl Session {
             login: Login::new(settings)?,
             dialect: Dialect::new(settings),
             settings: settings.clone(),
+            is_away: AtomicBool::new(false),
         })
     }
 
@@ -65,6 +75,8 @@ impl Session {
             SchemaMode::Register => self.register_until_done(artifact),
             SchemaMode::Lookup => self.find_until_done(artifact),
         };
+        let is_away = matches!(&outcome, Err(error) if error.kind() == Kind::Unavailable);
+        self.is_away.store(is_away, Ordering::Relaxed);
         let ids = outcome.map_err(|error| {
             let id = artifact.short_id();
             let group = &self.dialect.group;
@@ -86,18 +98,16 @@ impl Session {
     fn register_until_done(&self, artifact: &Artifact) -> Result<SchemaIds, Error> {
         let mut tries = self.tries();
         loop {
-            let reply = self.send(&self.dialect.register(artifact), tries.deadline);
-            let verdict =
-                match reply.and_then(|reply| read_registered(&reply, artifact, &self.dialect)) {
-                    Ok(ids) => return Ok(ids),
-                    Err(verdict) => verdict,
-                };
+            let verdict = match self.register_once(artifact, tries.deadline) {
+                Ok(ids) => return Ok(ids),
+                Err(verdict) => verdict,
+            };
             match verdict {
                 Verdict::NoGroup(error) if tries.is_group_made => return Err(error),
-                Verdict::NoGroup(error) => {
-                    tries.is_group_made = true;
-                    self.make_group(error, artifact, tries.deadline)?;
-                }
+                Verdict::NoGroup(error) => match self.make_group(error, artifact, tries.deadline) {
+                    Ok(()) => tries.is_group_made = true,
+                    Err(verdict) => tries.go_on(verdict)?,
+                },
                 // It may be there already: then nothing need be written.
                 Verdict::ReadOnly(why) => match self.find(artifact, tries.deadline) {
                     Ok(ids) => return Ok(ids),
@@ -107,6 +117,18 @@ impl Session {
                 other => tries.go_on(other)?,
             }
         }
+    }
+
+    fn register_once(&self, artifact: &Artifact, deadline: Instant) -> Result<SchemaIds, Verdict> {
+        let reply = self.send(&self.dialect.register(artifact), deadline)?;
+        let ids = read_registered(&reply, artifact, &self.dialect)?;
+        if self.dialect.api != Api::Ccompat {
+            return Ok(ids);
+        }
+        // An answer of Confluent's API has no type, and the registry puts a schema into an artifact of any.
+        let reply = self.send(&self.dialect.look_at_newest(artifact), deadline)?;
+        check_type_of_newest(&reply, artifact, &self.dialect)?;
+        Ok(ids)
     }
 
     fn find_until_done(&self, artifact: &Artifact) -> Result<SchemaIds, Error> {
@@ -130,31 +152,27 @@ impl Session {
         missing: Error,
         artifact: &Artifact,
         deadline: Instant,
-    ) -> Result<(), Error> {
+    ) -> Result<(), Verdict> {
         let Some(call) = self.dialect.create_group() else {
-            return Err(missing);
+            return Err(Verdict::Lasting(missing));
         };
-        match self.send(&call, deadline) {
-            Ok(reply) if matches!(reply.status, 200 | 204 | 409) => Ok(()),
-            // Why, the next try of the registration shows in time.
-            Err(Verdict::Passing(..)) => Ok(()),
-            Ok(reply) => match classify(&reply, artifact, &self.dialect) {
-                Verdict::Lasting(error) | Verdict::Unauthorised(error) => Err(Error::new(
-                    Kind::Refused,
-                    "the schema registry has no such group, and it cannot be made",
-                )
-                .cause(error)),
-                _ => Ok(()),
-            },
-            Err(Verdict::Lasting(error)) => Err(error),
-            Err(_) => Err(missing),
+        let reply = self.send(&call, deadline)?;
+        if matches!(reply.status, 200 | 204 | 409) {
+            return Ok(());
         }
+        Err(match classify(&reply, artifact, &self.dialect) {
+            Verdict::Lasting(error) | Verdict::Unauthorised(error) => {
+                let what = "the schema registry has no such group, and it cannot be made";
+                Verdict::Lasting(Error::new(Kind::Refused, what).cause(error))
+            }
+            other => other,
+        })
     }
 
     /// Sends a call with our login, and once more with another token where that one is refused.
     pub(super) fn send(&self, call: &Call, deadline: Instant) -> Result<Reply, Verdict> {
-        let part = Instant::now() + self.settings.timeout / PART_OF_TIME;
-        let deadline = deadline.min(part);
+        let part = (self.settings.timeout / PART_OF_TIME).max(LEAST_OF_CALL);
+        let deadline = deadline.min(Instant::now() + part);
         let login = self.login.header(deadline).map_err(of_failure)?;
         let reply = self.send_as(call, login.as_ref(), deadline)?;
         if reply.status == 401
@@ -192,8 +210,14 @@ impl Session {
     }
 
     fn tries(&self) -> Tries {
+        let may_do_without = self.settings.on_error == OnSchemaError::Warn;
+        let deadline = if may_do_without && self.is_away.load(Ordering::Relaxed) {
+            Instant::now() + self.settings.timeout.min(TIME_WHILE_AWAY)
+        } else {
+            self.deadline()
+        };
         Tries {
-            deadline: self.deadline(),
+            deadline,
             conflicts: 0,
             pause: FIRST_PAUSE,
             is_group_made: false,
@@ -227,7 +251,8 @@ impl Tries {
     }
 
     fn pause_for(&mut self, why: &str, patience: Option<Duration>) -> Result<(), Error> {
-        let pause = patience.unwrap_or_else(|| jitter(self.pause));
+        // No patience is asked for by 0, which some proxies say.
+        let pause = jitter(self.pause).max(patience.unwrap_or_default());
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         let time_is_over = || {
             let what = "the schema registry is not available (schema_registry_timeout_seconds)";
