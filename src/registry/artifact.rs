@@ -70,7 +70,7 @@ impl Artifact {
 /// again, and where no header or path loses a part of it, as they do of blanks at its ends and of dots. Else `=u=` and the name with `=HH` for each byte that an id cannot have.
 fn encode_id(name: &str) -> String {
     let is_legal = |byte: u8| (byte.is_ascii_graphic() || byte == b' ') && byte != b'%';
-    let is_lost_on_the_way = name.trim() != name || matches!(name, "" | "." | "...");
+    let is_lost_on_the_way = name.trim() != name || matches!(name, "" | "." | "..");
     if name.bytes().all(is_legal) && !is_lost_on_the_way && !name.starts_with(ENCODED) {
         return name.to_owned();
     }
