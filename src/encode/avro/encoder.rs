@@ -103,10 +103,10 @@ impl Encoder<'_> {
             }
             Shape::String => {
                 let inside = string_inside(text).ok_or("a value that is not a string")?;
-                self.string(inside);
+                self.string(inside)?;
             }
             Shape::Text => match string_inside(text) {
-                Some(inside) => self.string(inside),
+                Some(inside) => self.string(inside)?,
                 None => push_bytes(self.out, text.as_bytes()),
             },
             Shape::Json => push_bytes(self.out, text.as_bytes()),
@@ -133,13 +133,17 @@ impl Encoder<'_> {
         push_unescaped(inside, &mut self.text);
     }
 
-    fn string(&mut self, inside: &str) {
+    fn string(&mut self, inside: &str) -> Result<(), Misfit> {
         if has_escape(inside) {
             self.unescape(inside);
+            if self.text.contains(char::REPLACEMENT_CHARACTER) && has_lone_surrogate(inside) {
+                return Err("a string with half a surrogate pair, which no UTF-8 can hold".into());
+            }
             push_bytes(self.out, self.text.as_bytes());
         } else {
             push_bytes(self.out, inside.as_bytes());
         }
+        Ok(())
     }
 
     /// From a number or, as decimals of Singer's SDK come, a string.
@@ -181,9 +185,9 @@ impl Encoder<'_> {
         let mut count = 0;
         while let Some(key) = scanner.next_key(count == 0).map_err(invalid)? {
             let value = scanner.value().map_err(invalid)?;
-            self.string(key);
             // A key of a map is content.
-            self.slot(values, value)
+            self.string(key)
+                .and_then(|()| self.slot(values, value))
                 .and_then(|()| self.check_size())
                 .map_err(|misfit| misfit.in_field("*"))?;
             count += 1;
@@ -249,6 +253,31 @@ fn refuse_undeclared(object: &str, key: &str) -> Result<(), Misfit> {
 
 fn has_escape(inside: &str) -> bool {
     memchr::memchr(b'\\', inside.as_bytes()).is_some()
+}
+
+/// Whether a `\u` escape is one half of a pair whose other half is not next to it.
+#[cold]
+fn has_lone_surrogate(inside: &str) -> bool {
+    let mut rest = inside;
+    let mut awaits_low = false;
+    while let Some(at) = memchr::memchr(b'\\', rest.as_bytes()) {
+        if awaits_low && at > 0 {
+            return true;
+        }
+        let is_unit = rest.as_bytes().get(at + 1) == Some(&b'u');
+        rest = rest.get(at + 2..).unwrap_or_default();
+        let digits = rest.get(..4).filter(|_| is_unit);
+        let unit = digits.and_then(|digits| u16::from_str_radix(digits, 16).ok());
+        let is_low = matches!(unit, Some(0xdc00..=0xdfff));
+        if awaits_low != is_low {
+            return true;
+        }
+        awaits_low = matches!(unit, Some(0xd800..=0xdbff));
+        if is_unit {
+            rest = rest.get(4..).unwrap_or_default();
+        }
+    }
+    awaits_low
 }
 
 /// A text that was scanned before has no faults; the scanner cannot know.

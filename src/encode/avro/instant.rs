@@ -87,8 +87,10 @@ impl Reader<'_> {
             return Some(midnight);
         }
         self.take(b"Tt ")?;
-        let seconds = self.clock()?;
+        let (seconds, has_seconds) = self.clock()?;
         let micros = match self.take(b".,") {
+            // One of an hour or a minute is in the standard, but no tap writes it.
+            Some(_) if !has_seconds => return None,
             Some(_) => self.fraction()?,
             None => 0,
         };
@@ -99,11 +101,11 @@ impl Reader<'_> {
         })
     }
 
-    /// `10`, `10:20`, `10:20:30`, or without colons, as seconds.
-    fn clock(&mut self) -> Option<i32> {
+    /// `10`, `10:20`, `10:20:30`, or without colons, as seconds; and whether it names them.
+    fn clock(&mut self) -> Option<(i32, bool)> {
         let hour = self.two_digits()?;
         let is_separated = self.0.first() == Some(&b':');
-        let mut parts = [0, 0];
+        let mut parts = [None, None];
         for part in &mut parts {
             let goes_on = if is_separated {
                 self.take(b":").is_some()
@@ -113,10 +115,12 @@ impl Reader<'_> {
             if !goes_on {
                 break;
             }
-            *part = self.two_digits()?;
+            *part = Some(self.two_digits()?);
         }
-        let [minute, second] = parts;
-        (hour < 24 && minute < 60 && second < 60).then_some((hour * 60 + minute) * 60 + second)
+        let [minute, second] = parts.map(Option::unwrap_or_default);
+        let has_seconds = parts[1].is_some();
+        let seconds = (hour * 60 + minute) * 60 + second;
+        (hour < 24 && minute < 60 && second < 60).then_some((seconds, has_seconds))
     }
 
     /// The digits behind the point, as microseconds.
@@ -143,7 +147,7 @@ impl Reader<'_> {
             return Some(0);
         }
         let sign = self.take(b"+-")?;
-        let seconds = self.clock()?;
+        let (seconds, _) = self.clock()?;
         Some(if sign == b'-' { -seconds } else { seconds })
     }
 }
@@ -231,6 +235,10 @@ mod tests {
             "2024-01-01T0000:00",
             "2024-01-01T00:00:00.",
             "2024-01-01T00:00:00.Z",
+            "2024-01-01T10:30.5",
+            "2024-01-01T10,5Z",
+            "2024-01-01T1030.5",
+            "2024-01-01T00:00.0",
             "2024-01-01T00:00:00+",
             "2024-01-01T00:00:00+25:00",
             "2024-01-01T00:00:00Z ",
@@ -257,6 +265,7 @@ mod tests {
             ("2024-02-29T00:00:00Z", Some(19_782)),
             ("2024-02-29 00:00:00.000", Some(19_782)),
             ("2024-02-29T00:00:01Z", None),
+            ("2024-02-29T00:00.0", None),
             ("2024-02-29T00:00:00+01:00", None),
             ("2023-02-29", None),
             ("", None),

@@ -299,6 +299,49 @@ fn a_field_without_a_place_is_refused_unless_it_is_null() {
 }
 
 #[test]
+fn half_a_surrogate_pair_is_no_text() {
+    let text = r#"{"type":"string"}"#;
+    let either = r#"{"type":["string","number"]}"#;
+    let map = r#"{"type":"object","additionalProperties":{"type":"null"}}"#;
+    let what = "a string with half a surrogate pair, which no UTF-8 can hold";
+    for inside in [
+        r"\ud83d",
+        r"\ude00",
+        r"\ud83d!",
+        r"\ud83dx\ude00",
+        r"\ud83d\n\ude00",
+        r"\ud83d\ud83d\ude00",
+        r"\ud83d\ude00\ude00",
+        r"\ude00\ud83d",
+        r"\\\ud83d",
+        r"\ufffd\uD83D",
+    ] {
+        check_bad_value(text, &format!("\"{inside}\""), &format!("{what} (field f)"));
+        check_bad_value(
+            either,
+            &format!("\"{inside}\""),
+            &format!("{what} (field f)"),
+        );
+        check_bad_value(
+            map,
+            &format!(r#"{{"{inside}":null}}"#),
+            &format!("{what} (field f.*)"),
+        );
+    }
+    for (inside, expected) in [
+        (r"\ufffd", "\u{fffd}"),
+        ("\u{fffd}\\n", "\u{fffd}\n"),
+        (r"\ufffd\ud83d\ude00", "\u{fffd}😀"),
+        (r"\\ud83d\ufffd", "\\ud83d\u{fffd}"),
+    ] {
+        check_value(text, &format!("\"{inside}\""), &string(expected));
+    }
+    // JSON text keeps the escape.
+    let value = r#""\ud83d""#;
+    check_value("{}", value, &[&[2][..], &string(value)].concat());
+}
+
+#[test]
 fn a_record_that_grows_without_bounds_is_ended() {
     let columns: Vec<String> = (0..1000).map(|n| format!(r#""c{n}":{{}}"#)).collect();
     let row = format!(
