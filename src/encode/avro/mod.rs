@@ -24,7 +24,7 @@
 //! | several of `string`, `integer`, `number`, `boolean` | `string`: strings as they are, the others as JSON text |
 //! | several types with `object` or `array` among them | `string` that holds JSON text |
 //! | `anyOf`, `oneOf` | null apart: what all agree on; of strings `string`; of integer and number `double`; else as for several types |
-//! | `allOf`, local `$ref` | merged in; where a `$ref` meets itself, JSON text |
+//! | `allOf`, local `$ref` | merged in; a `$ref` inside what it refers to: JSON text |
 //! | `null` | `null` |
 //!
 //! A string that holds JSON text is marked with `"singer.json":true`. A name that is no Avro name has other

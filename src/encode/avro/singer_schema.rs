@@ -13,7 +13,7 @@
 //!
 //! The size is bounded: by 100,000 fields, and by 64 levels, below which everything is JSON text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -56,10 +56,12 @@ pub(super) fn compile(schema: &str) -> Result<Record, Misfit> {
         levels: 0,
         fields: 0,
     };
-    let mut merged = Object::new();
+    let mut merged = Merged::default();
     let object = root.as_object().ok_or(NO_PROPERTIES)?;
-    compiler.merge(object, &mut merged)?;
-    let properties = merged.get("properties").and_then(Value::as_object);
+    if !compiler.merge(object, &mut merged)? {
+        return Err("the schema consists of a $ref that leads back to it".into());
+    }
+    let properties = merged.said.get("properties").and_then(Value::as_object);
     compiler.record(properties.ok_or(NO_PROPERTIES)?, &merged)
 }
 
@@ -71,9 +73,57 @@ impl From<&'static str> for Misfit {
     }
 }
 
+/// All that a schema says, with what it refers to and what it consists of.
+#[derive(Default)]
+struct Merged {
+    /// Has neither `$ref` nor `allOf`.
+    said: Object,
+    /// References around what is being merged, from the outermost to the innermost.
+    around: Vec<String>,
+    /// References that were followed. Following one twice adds nothing.
+    followed: HashSet<String>,
+    /// Of the properties that stand inside references: which ones those are.
+    origins: HashMap<String, Vec<String>>,
+}
+
+impl Merged {
+    /// What was said first stays; properties are added up.
+    fn add(&mut self, key: &str, value: &Value) {
+        match (self.said.get_mut(key), value) {
+            (None, Value::Object(more)) if key == "properties" => {
+                self.said.insert(key.to_owned(), Object::new().into());
+                self.add_properties(more);
+            }
+            (None, _) => drop(self.said.insert(key.to_owned(), value.clone())),
+            (Some(Value::Object(_)), Value::Object(more)) if key == "properties" => {
+                self.add_properties(more);
+            }
+            (Some(Value::Array(known)), Value::Array(more)) if key == "required" => {
+                known.extend_from_slice(more);
+            }
+            _ => {}
+        }
+    }
+
+    fn add_properties(&mut self, more: &Object) {
+        let Some(Value::Object(known)) = self.said.get_mut("properties") else {
+            return;
+        };
+        for (name, property) in more {
+            if known.contains_key(name) {
+                continue;
+            }
+            known.insert(name.clone(), property.clone());
+            if !self.around.is_empty() {
+                self.origins.insert(name.clone(), self.around.clone());
+            }
+        }
+    }
+}
+
 struct Compiler<'a> {
     root: &'a Value,
-    /// References that are being followed: inside them they would be met again and again.
+    /// References around the present schema: inside them they would be met again and again.
     open_refs: Vec<String>,
     levels: usize,
     fields: usize,
@@ -93,7 +143,7 @@ impl Compiler<'_> {
         }
         let opened = self.open_refs.len();
         self.levels += 1;
-        let mut merged = Object::new();
+        let mut merged = Merged::default();
         let slot = if self.levels > MOST_LEVELS || !self.merge(object, &mut merged)? {
             Slot::any()
         } else {
@@ -104,22 +154,12 @@ impl Compiler<'_> {
         Ok(slot)
     }
 
-    /// Adds to `merged` what a schema says, what it refers to, and all that it consists of. What was said first
-    /// stays; properties are added up. Says whether that had an end: a reference to what is around it has none.
-    fn merge(&mut self, schema: &Object, merged: &mut Object) -> Result<bool, Misfit> {
+    /// Adds to `merged` what a schema says, what it refers to, and all that it consists of. Says whether that had
+    /// an end: a reference to what is around it has none.
+    fn merge(&self, schema: &Object, merged: &mut Merged) -> Result<bool, Misfit> {
         for (key, value) in schema {
-            match (merged.get_mut(key), value) {
-                _ if matches!(key.as_str(), "$ref" | "allOf") => {}
-                (None, _) => drop(merged.insert(key.clone(), value.clone())),
-                (Some(Value::Object(known)), Value::Object(more)) if key == "properties" => {
-                    for (name, property) in more {
-                        known.entry(name).or_insert_with(|| property.clone());
-                    }
-                }
-                (Some(Value::Array(known)), Value::Array(more)) if key == "required" => {
-                    known.extend_from_slice(more);
-                }
-                _ => {}
+            if !matches!(key.as_str(), "$ref" | "allOf") {
+                merged.add(key, value);
             }
         }
         if let Some(reference) = schema.get("$ref")
@@ -142,30 +182,37 @@ impl Compiler<'_> {
         Ok(true)
     }
 
-    fn merge_reference(&mut self, reference: &Value, merged: &mut Object) -> Result<bool, Misfit> {
+    fn merge_reference(&self, reference: &Value, merged: &mut Merged) -> Result<bool, Misfit> {
         let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
         let pointer =
             pointer.ok_or("a $ref must lead to a place in the same schema: '#/definitions/...'")?;
-        if self.open_refs.iter().any(|open| open == pointer) {
+        let mut open = self.open_refs.iter().chain(&merged.around);
+        if open.any(|open| open == pointer) {
             return Ok(false);
         }
-        self.open_refs.push(pointer.to_owned());
-        match self.root.pointer(pointer) {
+        if !merged.followed.insert(pointer.to_owned()) {
+            return Ok(true);
+        }
+        merged.around.push(pointer.to_owned());
+        let has_end = match self.root.pointer(pointer) {
             // The whole schema is around every place in it.
             Some(Value::Object(_)) if pointer.is_empty() => Ok(false),
             Some(Value::Object(target)) => self.merge(target, merged),
             Some(Value::Bool(true)) => Ok(true),
             _ => Err("a $ref leads to no schema".into()),
-        }
+        };
+        merged.around.pop();
+        has_end
     }
 
-    /// The slot of a schema without `$ref` and `allOf`.
-    fn merged_slot(&mut self, schema: &Object) -> Result<Slot, Misfit> {
+    fn merged_slot(&mut self, merged: &Merged) -> Result<Slot, Misfit> {
+        let schema = &merged.said;
         for key in ["anyOf", "oneOf"] {
             let branches = schema.get(key).and_then(Value::as_array);
             let Some(branches) = branches.filter(|branches| branches.iter().any(is_shaping)) else {
                 continue;
             };
+            self.open_refs.extend(merged.followed.iter().cloned());
             let mut around = schema.clone();
             around.shift_remove(key);
             let slots = branches
@@ -174,7 +221,7 @@ impl Compiler<'_> {
                 .collect::<Result<_, _>>()?;
             return Ok(join(slots));
         }
-        self.typed_slot(schema)
+        self.typed_slot(merged)
     }
 
     /// A branch, with what is said around it for what the branch does not say.
@@ -190,7 +237,8 @@ impl Compiler<'_> {
     }
 
     /// The slot of a schema that has only its own keywords.
-    fn typed_slot(&mut self, schema: &Object) -> Result<Slot, Misfit> {
+    fn typed_slot(&mut self, merged: &Merged) -> Result<Slot, Misfit> {
+        let schema = &merged.said;
         let types = Types::of(schema)?;
         let nullable = types.null;
         let shape = match types.names[..] {
@@ -199,8 +247,8 @@ impl Compiler<'_> {
             ["boolean"] => Shape::Boolean,
             ["integer"] => Shape::Long,
             ["number"] | ["integer", "number"] => number_shape(schema),
-            ["array"] => self.array_shape(schema)?,
-            ["object"] => self.object_shape(schema)?,
+            ["array"] => self.array_shape(merged)?,
+            ["object"] => self.object_shape(merged)?,
             ref names if !names.iter().any(|name| matches!(*name, "array" | "object")) => {
                 Shape::Text
             }
@@ -209,11 +257,13 @@ impl Compiler<'_> {
         Ok(Slot::new(nullable, shape))
     }
 
-    fn array_shape(&mut self, schema: &Object) -> Result<Shape, Misfit> {
+    fn array_shape(&mut self, merged: &Merged) -> Result<Shape, Misfit> {
+        let schema = &merged.said;
         let items = match schema.get("items") {
             Some(items @ (Value::Object(_) | Value::Bool(true)))
                 if !schema.contains_key("prefixItems") =>
             {
+                self.open_refs.extend(merged.followed.iter().cloned());
                 self.slot(items).map_err(|misfit| misfit.in_field("[]"))?
             }
             // None, or one for each place.
@@ -222,16 +272,18 @@ impl Compiler<'_> {
         Ok(Shape::Array(Box::new(items)))
     }
 
-    fn object_shape(&mut self, schema: &Object) -> Result<Shape, Misfit> {
+    fn object_shape(&mut self, merged: &Merged) -> Result<Shape, Misfit> {
+        let schema = &merged.said;
         match schema.get("properties") {
             Some(Value::Object(properties)) if !properties.is_empty() => {
-                return Ok(Shape::Record(self.record(properties, schema)?));
+                return Ok(Shape::Record(self.record(properties, merged)?));
             }
             Some(Value::Object(_)) | None => {}
             Some(_) => return Err("properties must be an object".into()),
         }
         match schema.get("additionalProperties") {
             Some(values @ Value::Object(_)) if !schema.contains_key("patternProperties") => {
+                self.open_refs.extend(merged.followed.iter().cloned());
                 let values = self.slot(values).map_err(|misfit| misfit.in_field("*"))?;
                 Ok(Shape::Map(Box::new(values)))
             }
@@ -239,17 +291,21 @@ impl Compiler<'_> {
         }
     }
 
-    fn record(&mut self, properties: &Object, schema: &Object) -> Result<Record, Misfit> {
-        let required = schema.get("required").and_then(Value::as_array);
+    fn record(&mut self, properties: &Object, merged: &Merged) -> Result<Record, Misfit> {
+        let required = merged.said.get("required").and_then(Value::as_array);
         let required: HashSet<&str> = required
             .into_iter()
             .flatten()
             .filter_map(Value::as_str)
             .collect();
+        let opened = self.open_refs.len();
         let fields = properties.iter().map(|(name, property)| {
+            let origin = merged.origins.get(name).into_iter().flatten();
+            self.open_refs.extend(origin.cloned());
             let slot = self
                 .slot(property)
                 .map_err(|misfit| misfit.in_field(name))?;
+            self.open_refs.truncate(opened);
             let nullable = slot.nullable || !required.contains(name.as_str());
             Ok(Field::new(name, Slot::new(nullable, slot.shape)))
         });

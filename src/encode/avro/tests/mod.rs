@@ -1,5 +1,6 @@
 //! Whole schemas and records through the codec, byte for byte.
 
+mod composed;
 mod records;
 mod schemas;
 

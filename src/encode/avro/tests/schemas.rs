@@ -2,13 +2,13 @@
 
 use super::{AvroCodec, Kind, schema_of};
 
-const JSON: &str = r#"{"type":"string","singer.json":true}"#;
+pub(super) const JSON: &str = r#"{"type":"string","singer.json":true}"#;
 
 const MICROS: &str = r#"{"type":"long","logicalType":"timestamp-micros"}"#;
 
 /// The Avro type of a required field.
 #[track_caller]
-fn check_type(singer: &str, avro: &str) {
+pub(super) fn check_type(singer: &str, avro: &str) {
     let codec = AvroCodec::compile("s", &schema_of(singer)).expect(singer);
     let default = if avro.starts_with(r#"["null""#) || avro == r#""null""# {
         r#","default":null"#
@@ -23,24 +23,24 @@ fn check_type(singer: &str, avro: &str) {
 
 /// The fields of the Avro schema of a stream "s", for the rest of a Singer schema.
 #[track_caller]
-fn check_fields(singer: &str, fields: &str) {
+pub(super) fn check_fields(singer: &str, fields: &str) {
     let codec = AvroCodec::compile("s", singer).expect(singer);
     let expected = format!(r#"{{"type":"record","name":"s","fields":[{fields}]}}"#);
     assert_eq!(codec.schema_text(), expected, "{singer}");
 }
 
 #[track_caller]
-fn check_compile_error(singer: &str, expected: &str) {
+pub(super) fn check_compile_error(singer: &str, expected: &str) {
     let error = AvroCodec::compile("s", singer).unwrap_err();
     assert_eq!(error.kind(), Kind::Input);
     assert_eq!(error.to_string(), expected, "{singer}");
 }
 
-fn nullable(avro: &str) -> String {
+pub(super) fn nullable(avro: &str) -> String {
     format!(r#"["null",{avro}]"#)
 }
 
-fn decimal(precision: u32, scale: u32) -> String {
+pub(super) fn decimal(precision: u32, scale: u32) -> String {
     format!(r#"{{"type":"bytes","logicalType":"decimal","precision":{precision},"scale":{scale}}}"#)
 }
 
