@@ -371,6 +371,23 @@ fn an_artifact_of_another_type_is_not_taken_for_ours() {
             .error(&["'users'", "AVRO", "schema_topic_prefix"]);
         outcome.check(messages.is_empty(), "nothing is published");
     }
+    // Confluent's API says nothing of it by itself, or something that is hard to understand.
+    for version in [Version::V3_3, Version::V3_0, Version::V2_6] {
+        let registry = Registry::shared(version);
+        let input = || schema_as("typed", TOLD) + &record("typed", r#"{"id":1}"#);
+        let run = |format: &str| {
+            let server = NatsServer::start();
+            Target::new()
+                .server(&server)
+                .registry_at(&registry.ccompat_url(7), "default")
+                .setting("payload_format", format)
+                .input(input())
+                .run()
+        };
+        run("json").succeeds();
+        run("avro").exits(1).error(&["'typed'", "schema"]);
+        run("json").succeeds();
+    }
 }
 
 #[test]

@@ -246,6 +246,54 @@ fn a_registry_that_stays_away_ends_the_run_in_time() {
 }
 
 #[test]
+fn patience_of_nothing_and_without_end_is_no_reason_to_hurry_or_to_fail() {
+    let none = Answer::status(503).header("Retry-After", "0");
+    let run_of_none = run([none], &[]);
+    check_end(&run_of_none, 75, 1..=12, &["status 503"]);
+    let endless = Answer::status(503).header("Retry-After", "18446744073709551615");
+    check_end(&run([endless], &[]), 75, 1..=1, &["status 503"]);
+}
+
+#[test]
+fn a_group_whose_making_fails_for_now_is_made_later() {
+    let missing = || Answer::refusal(404, "GroupNotFoundException", "No group 'g'");
+    let answers = [
+        missing(),
+        Answer::status(503),
+        missing(),
+        Answer::json(200, &json!({"groupId": "g"})),
+        Answer::registered(7, 5),
+    ];
+    let run = run(answers, &[("schema_group_id", "g")]);
+    run.outcome.succeeds().prints("1\n");
+    assert_eq!(run.registry.requests().len(), 5);
+}
+
+#[test]
+fn with_warn_a_registry_that_is_away_holds_nobody_up_for_long() {
+    let server = NatsServer::start();
+    let mut subscriber = Subscriber::on(&server);
+    let registry = ScriptedHttp::answering([Answer::close()]);
+    let streams: Vec<String> = (0..24).map(|stream| format!("s{stream}")).collect();
+    let schemas: String = streams.iter().map(|stream| schema(stream, &[])).collect();
+    let records = streams.iter().map(|stream| record(stream, "{}"));
+    let start = Instant::now();
+    Target::new()
+        .server(&server)
+        .registry_at(&registry.url(), "default")
+        .setting("schema_registry_timeout_seconds", 4)
+        .setting("schema_on_error", "warn")
+        .input(schemas + &records.collect::<String>() + &state("1"))
+        .run()
+        .succeeds()
+        .prints("1\n");
+    assert_eq!(subscriber.messages().len(), 24);
+    // Eight at a time: the first take their time, the others a second.
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[test]
 fn a_group_that_the_registry_does_not_make_is_made_once() {
     let missing = Answer::refusal(404, "GroupNotFoundException", "No group 'g'");
     let settings = [("schema_group_id", "g")];

@@ -102,7 +102,7 @@ mod tests {
             "=",
             "a=u=b",
             "A",
-            "..",
+            "...",
         ] {
             assert_eq!(encode_id(name), name);
         }
