@@ -167,7 +167,7 @@ pub(super) fn check_type_of_newest(
 
 fn other_type(kind: &str, artifact: &Artifact) -> Error {
     let what = format!(
-        "the artifact is there already as {kind}, and a schema of type {} was put into it",
+        "the artifact is there already as {kind}, and our schema is of type {}",
         artifact.kind.name()
     );
     let hint = "choose another schema_topic_prefix or schema_group_id for this payload_format";

@@ -120,15 +120,15 @@ impl Session {
     }
 
     fn register_once(&self, artifact: &Artifact, deadline: Instant) -> Result<SchemaIds, Verdict> {
-        let reply = self.send(&self.dialect.register(artifact), deadline)?;
-        let ids = read_registered(&reply, artifact, &self.dialect)?;
-        if self.dialect.api != Api::Ccompat {
-            return Ok(ids);
+        if self.dialect.api == Api::Ccompat {
+            // An answer of Confluent's API has no type, and the registry puts a schema into an artifact of any.
+            let reply = self.send(&self.dialect.look_at_newest(artifact), deadline)?;
+            if reply.status != 404 {
+                check_type_of_newest(&reply, artifact, &self.dialect)?;
+            }
         }
-        // An answer of Confluent's API has no type, and the registry puts a schema into an artifact of any.
-        let reply = self.send(&self.dialect.look_at_newest(artifact), deadline)?;
-        check_type_of_newest(&reply, artifact, &self.dialect)?;
-        Ok(ids)
+        let reply = self.send(&self.dialect.register(artifact), deadline)?;
+        read_registered(&reply, artifact, &self.dialect)
     }
 
     fn find_until_done(&self, artifact: &Artifact) -> Result<SchemaIds, Error> {
