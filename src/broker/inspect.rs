@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::api::Api;
 use super::auth::describe_login;
 use super::capture::Capture;
-use super::client::{Generation, Lost};
+use super::client::{Generation, LastHeaders, Lost};
 use super::link::{Link, Sight};
 use super::unique::unique_token;
 use super::{Common, Stop};
@@ -109,11 +109,12 @@ fn ask_permission(
     let trace = format!("{}.{}", settings.inbox_prefix, unique_token());
     let mut stamp = Stamp::new();
     let lines = [("Nats-Trace-Dest", &*trace), ("Nats-Trace-Only", "true")];
-    let headers = stamp.headers(None, &lines).first_and_rest();
+    let headers = stamp.headers(None, &lines);
+    let mut last = LastHeaders::default();
     let (denied, denials) = crossbeam_channel::unbounded();
     generation.allow_denial(subject, denied.clone());
     let (flushed, pongs) = crossbeam_channel::unbounded();
-    let published = generation.publish(subject, None, Some(headers), b"");
+    let published = generation.publish(subject, None, Some((headers, &mut last)), b"");
     generation.flush(0, flushed);
     // The denial comes before the PONG.
     let answer = pongs.recv_timeout(DENIAL_TIMEOUT);

@@ -43,6 +43,7 @@ mod message_id;
 mod outlet;
 mod publisher;
 mod relay;
+mod server_error;
 mod tls;
 mod told;
 mod unique;

@@ -16,7 +16,7 @@ use log::Level;
 
 use super::api::Api;
 use super::capture::{Capture, Destination};
-use super::client::{Generation, Inbox, Lost, Signal, reply_status};
+use super::client::{Generation, Inbox, LastHeaders, Lost, Signal, reply_status};
 use super::core::Core;
 use super::ledger::Again;
 use super::link::Link;
@@ -76,6 +76,7 @@ pub(crate) struct Publisher {
     wants_flush: bool,
     reply: String,
     stamp: Stamp,
+    last_headers: LastHeaders,
 }
 
 impl Publisher {
@@ -104,6 +105,7 @@ impl Publisher {
             wants_flush: false,
             reply: String::new(),
             stamp: Stamp::new(),
+            last_headers: LastHeaders::default(),
         }
     }
 
@@ -123,8 +125,10 @@ impl Publisher {
     }
 
     fn publish_core(&mut self, ordinal: u64, route: &Route, payload: &[u8]) -> Result<(), Stop> {
-        let headers = route.headers.as_ref().map(Headers::first_and_rest);
-        self.generation()?
+        let generation = self.generation.as_ref().ok_or(Stop::Lost)?;
+        let headers = route.headers.as_ref();
+        let headers = headers.map(|headers| (headers, &mut self.last_headers));
+        generation
             .publish(route.subject.as_str(), None, headers, payload)
             .map_err(|Lost| Stop::Lost)?;
         self.core.publish(ordinal);
@@ -204,7 +208,7 @@ impl Publisher {
         self.reply.clone_from(inbox);
         outlet.send(index, ordinal, route, &mut self.reply);
         self.wants_flush |= outlet.wants_flush();
-        let headers = headers.map(Headers::first_and_rest);
+        let headers = headers.map(|headers| (headers, &mut self.last_headers));
         generation
             .publish(route.subject.as_str(), Some(&self.reply), headers, payload)
             .map_err(|Lost| Stop::Lost)

@@ -73,6 +73,11 @@ impl Headers {
         self.0.split_once(':').expect("every line has a colon")
     }
 
+    /// All lines, as they stand on the wire.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// Names and values in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
