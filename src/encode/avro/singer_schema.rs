@@ -11,7 +11,8 @@
 //! - What may be of several types becomes one string and no union: consumers handle few unions but those with null.
 //! - Keywords that only narrow what is allowed (`maxLength`, `minimum`, `pattern`, `not`, ...) change nothing.
 //!
-//! The size is bounded: by 100,000 fields, and by 64 levels, below which everything is JSON text.
+//! The size is bounded: by 100,000 fields, by chains of 64 references, and by 64 levels, below which everything is
+//! JSON text.
 
 use std::collections::{HashMap, HashSet};
 
@@ -28,6 +29,9 @@ const MOST_LEVELS: usize = 64;
 
 /// A schema of a few lines can come to any number of fields, by way of `$ref`.
 const MOST_FIELDS: usize = 100_000;
+
+/// References that lead to one another without anything between. Following them works recursively too.
+const MOST_CHAINED: usize = 64;
 
 /// Keywords of a branch of `anyOf` that say what a value is; a branch without any only narrows.
 const SHAPING: &[&str] = &[
@@ -192,6 +196,9 @@ impl Compiler<'_> {
         }
         if !merged.followed.insert(pointer.to_owned()) {
             return Ok(true);
+        }
+        if merged.around.len() >= MOST_CHAINED {
+            return Err("a chain of more than 64 $refs".into());
         }
         merged.around.push(pointer.to_owned());
         let has_end = match self.root.pointer(pointer) {
