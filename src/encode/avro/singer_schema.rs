@@ -16,6 +16,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::decimal::{self, Decimal};
@@ -190,6 +191,9 @@ impl Compiler<'_> {
         let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
         let pointer =
             pointer.ok_or("a $ref must lead to a place in the same schema: '#/definitions/...'")?;
+        let pointer = &*percent_decode_str(pointer)
+            .decode_utf8()
+            .map_err(|_| "a $ref leads to no schema")?;
         let mut open = self.open_refs.iter().chain(&merged.around);
         if open.any(|open| open == pointer) {
             return Ok(false);

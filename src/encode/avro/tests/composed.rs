@@ -118,3 +118,31 @@ fn a_chain_of_references_has_an_end() {
         check_compile_error(&chain(length, root), what);
     }
 }
+
+#[test]
+fn references_are_percent_decoded() {
+    let definitions =
+        r##""Line Item":{"type":"boolean"},"é~/%":{"type":"integer"},"100%":{"type":"number"}"##;
+    for (reference, avro) in [
+        ("Line%20Item", "boolean"),
+        ("Line Item", "boolean"),
+        ("%4cine%20Item", "boolean"),
+        ("%C3%A9~0~1%25", "long"),
+        ("%C3%A9%7E0%7E1%25", "long"),
+        ("100%25", "double"),
+        ("100%", "double"),
+    ] {
+        let field = format!(r##""properties":{{"f":{{"$ref":"#/definitions/{reference}"}}}}"##);
+        check_fields(
+            &with(definitions, &field),
+            &optional("f", &format!("\"{avro}\"")),
+        );
+    }
+    check_compile_error(
+        &with(
+            definitions,
+            r##""properties":{"f":{"$ref":"#/definitions/%C3"}}"##,
+        ),
+        "a $ref leads to no schema (field f)",
+    );
+}
