@@ -69,8 +69,8 @@ impl AvroCodec {
     ///
     /// Fails with [`crate::error::Kind::Input`] and names the field (`a.b`) where the schema cannot be understood:
     /// it is not JSON (a bare NaN, more than 127 levels), it has no properties, a type is unknown, a `$ref` leads
-    /// nowhere or out of the schema, or it comes to more than 100,000 fields. What is only too loose for Avro
-    /// becomes JSON text.
+    /// nowhere, out of the schema or along more than 64 others, or it comes to more than 100,000 fields. What is
+    /// only too loose for Avro becomes JSON text.
     pub(crate) fn compile(stream: &str, schema: &str) -> Result<Self, Error> {
         let record = singer_schema::compile(schema).map_err(misfit::Misfit::into_error)?;
         let schema = avro_schema::render(stream, &record);

@@ -11,10 +11,12 @@
 //! - What may be of several types becomes one string and no union: consumers handle few unions but those with null.
 //! - Keywords that only narrow what is allowed (`maxLength`, `minimum`, `pattern`, `not`, ...) change nothing.
 //!
-//! The size is bounded: by 100,000 fields, and by 64 levels, below which everything is JSON text.
+//! The size is bounded: by 100,000 fields, by chains of 64 references, and by 64 levels, below which everything is
+//! JSON text.
 
 use std::collections::{HashMap, HashSet};
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::decimal::{self, Decimal};
@@ -28,6 +30,9 @@ const MOST_LEVELS: usize = 64;
 
 /// A schema of a few lines can come to any number of fields, by way of `$ref`.
 const MOST_FIELDS: usize = 100_000;
+
+/// References that lead to one another without anything between. Following them works recursively too.
+const MOST_CHAINED: usize = 64;
 
 /// Keywords of a branch of `anyOf` that say what a value is; a branch without any only narrows.
 const SHAPING: &[&str] = &[
@@ -186,12 +191,18 @@ impl Compiler<'_> {
         let pointer = reference.as_str().and_then(|text| text.strip_prefix('#'));
         let pointer =
             pointer.ok_or("a $ref must lead to a place in the same schema: '#/definitions/...'")?;
+        let pointer = &*percent_decode_str(pointer)
+            .decode_utf8()
+            .map_err(|_| "a $ref leads to no schema")?;
         let mut open = self.open_refs.iter().chain(&merged.around);
         if open.any(|open| open == pointer) {
             return Ok(false);
         }
         if !merged.followed.insert(pointer.to_owned()) {
             return Ok(true);
+        }
+        if merged.around.len() >= MOST_CHAINED {
+            return Err("a chain of more than 64 $refs".into());
         }
         merged.around.push(pointer.to_owned());
         let has_end = match self.root.pointer(pointer) {

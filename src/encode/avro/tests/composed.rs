@@ -95,3 +95,54 @@ fn references_that_double_are_followed_once() {
         r#"{"name":"f","type":"boolean"}"#,
     );
 }
+
+#[test]
+fn a_chain_of_references_has_an_end() {
+    let chain = |length: usize, rest: &str| {
+        let links: Vec<String> = (1..length)
+            .map(|n| format!(r##""d{n}":{{"$ref":"#/definitions/d{}"}}"##, n + 1))
+            .collect();
+        let last = format!(r#""d{length}":{{"type":"boolean"}}"#);
+        with(&[links.join(","), last].join(","), rest)
+    };
+    let field = r##""properties":{"o":{"properties":{"f":{"$ref":"#/definitions/d1"}}}}"##;
+    let object = format!(
+        r#"{{"type":"record","name":"s_o","fields":[{}]}}"#,
+        optional("f", r#""boolean""#)
+    );
+    check_fields(&chain(64, field), &optional("o", &object));
+    for length in [65, 50_000] {
+        let what = "a chain of more than 64 $refs";
+        check_compile_error(&chain(length, field), &format!("{what} (field o.f)"));
+        let root = r##""allOf":[{"$ref":"#/definitions/d1"}]"##;
+        check_compile_error(&chain(length, root), what);
+    }
+}
+
+#[test]
+fn references_are_percent_decoded() {
+    let definitions =
+        r##""Line Item":{"type":"boolean"},"é~/%":{"type":"integer"},"100%":{"type":"number"}"##;
+    for (reference, avro) in [
+        ("Line%20Item", "boolean"),
+        ("Line Item", "boolean"),
+        ("%4cine%20Item", "boolean"),
+        ("%C3%A9~0~1%25", "long"),
+        ("%C3%A9%7E0%7E1%25", "long"),
+        ("100%25", "double"),
+        ("100%", "double"),
+    ] {
+        let field = format!(r##""properties":{{"f":{{"$ref":"#/definitions/{reference}"}}}}"##);
+        check_fields(
+            &with(definitions, &field),
+            &optional("f", &format!("\"{avro}\"")),
+        );
+    }
+    check_compile_error(
+        &with(
+            definitions,
+            r##""properties":{"f":{"$ref":"#/definitions/%C3"}}"##,
+        ),
+        "a $ref leads to no schema (field f)",
+    );
+}
