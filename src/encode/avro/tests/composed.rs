@@ -122,7 +122,7 @@ fn a_chain_of_references_has_an_end() {
 #[test]
 fn references_are_percent_decoded() {
     let definitions =
-        r##""Line Item":{"type":"boolean"},"é~/%":{"type":"integer"},"100%":{"type":"number"}"##;
+        r#""Line Item":{"type":"boolean"},"é~/%":{"type":"integer"},"100%":{"type":"number"}"#;
     for (reference, avro) in [
         ("Line%20Item", "boolean"),
         ("Line Item", "boolean"),
