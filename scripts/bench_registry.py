@@ -20,7 +20,8 @@ ROWS = {
     "off": ("without a registry", {}),
     "headers": ("registry, ids in headers", {}),
     "framed": ("registry, framed JSON", {"payload_format": "framed_json"}),
-    "avro": ("registry, Avro", {"payload_format": "avro"}),
+    "avro": ("registry, Avro, ids in headers", {"payload_format": "avro"}),
+    "avro_alone": ("registry, Avro, no headers", {"payload_format": "avro", "schema_headers": False}),
 }
 
 
