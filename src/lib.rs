@@ -41,8 +41,10 @@
 //! - `error`, `secret`, `nearest`: the words. [`Error`] and [`Kind`] say who must act, and give the exit code.
 //! - `settings`: one table declares every setting; loading, `--about`, `--help` and the README follow from it.
 //!   `cli`: the command line.
+//! - `certificates`: PEM text of the settings, and what is wrong with a certificate.
 //! - `singer`: one line to a message (a validating scanner, nothing is built), schemas, BATCH manifests.
-//!   `encode`: records to Avro. `route`: subjects, keys of buckets and headers from templates. `checkpoint`: which STATE may be written when.
+//!   `encode`: a record to its payload (as it is, framed, Avro), and the text of the schema that is registered.
+//!   `route`: subjects, keys of buckets and headers from templates. `checkpoint`: which STATE may be written when.
 //!   `replay`: what was published and is not confirmed. All pure: no I/O, no thread, no clock.
 //! - `input`: bytes to blocks. `broker`: the boundary around NATS, see below. `registry`: schemas to their ids, on threads
 //!   of its own; `session` registers one, `dialect` and `answer` are what is said and heard. `state_out`: the only writer of
@@ -92,6 +94,7 @@ mod nearest;
 mod secret;
 mod settings;
 mod cli;
+mod certificates;
 mod singer;
 mod encode;
 mod route;

@@ -15,6 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["settings", "cli"],
     // Pure.
     &[
+        "certificates",
         "singer",
         "transform",
         "encode",

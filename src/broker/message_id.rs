@@ -55,7 +55,7 @@ impl MessageIds {
                     && let Some(headers) = &route.headers
                 {
                     hash.update([b'\n']);
-                    hash.update(headers.to_string());
+                    hash.update(headers.as_str());
                 }
                 for byte in &hash.finalize()[..HASH_BYTES] {
                     write!(self.id, "{byte:02x}").expect("writing to memory cannot fail");

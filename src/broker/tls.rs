@@ -1,19 +1,20 @@
 //! TLS as the settings want it: which certificates are trusted, who we are, and what a failure means. It opens no
 //! connection.
 
-use std::fmt;
 use std::io;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
-    AlertDescription, CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct,
-    RootCertStore, SignatureScheme,
+    AlertDescription, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore,
+    SignatureScheme,
 };
 
+use crate::certificates::{
+    config_error, describe_certificate, pair_error, parse_certificates, parse_key,
+};
 use crate::error::{Error, Kind};
 use crate::settings::Tls;
 
@@ -35,7 +36,7 @@ impl TlsPolicy {
     pub(super) fn compile(tls: &Tls) -> Result<Self, Error> {
         let server_name = tls.server_name.clone().map(|name| {
             ServerName::try_from(name)
-                .map_err(|_| config_error("tls_server_name", &"it is no name of a server"))
+                .map_err(|_| config_error("tls_server_name", "it is no name of a server"))
         });
         let policy = Self {
             settings: tls.clone(),
@@ -69,7 +70,7 @@ impl TlsPolicy {
             None => ServerName::try_from(host.to_owned()).map_err(|_| {
                 config_error(
                     "nats_url",
-                    &"no certificate can be for such a name of a server",
+                    "no certificate can be for such a name of a server",
                 )
             })?,
         };
@@ -94,19 +95,18 @@ fn compile_config(tls: &Tls) -> Result<ClientConfig, Error> {
     let (Some(cert), Some(key)) = (&tls.cert, &tls.key) else {
         return Ok(builder.with_no_client_auth());
     };
-    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-        .map_err(|_| config_error("tls_key", &"it holds no private key in PEM form"))?;
+    let key = parse_key("tls_key", key)?;
     builder
-        .with_client_auth_cert(certificates("tls_cert", cert)?, key)
-        .map_err(|error| pair_error(&error))
+        .with_client_auth_cert(parse_certificates("tls_cert", cert)?, key)
+        .map_err(|error| pair_error("tls_cert", "tls_key", &error))
 }
 
 fn roots(tls: &Tls) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     if let Some(ca) = &tls.ca {
-        for certificate in certificates("tls_ca", ca)? {
+        for certificate in parse_certificates("tls_ca", ca)? {
             let added = roots.add(certificate);
-            added.map_err(|error| config_error("tls_ca", &error))?;
+            added.map_err(|error| config_error("tls_ca", error))?;
         }
     } else {
         // A container may have none of its own.
@@ -116,61 +116,17 @@ fn roots(tls: &Tls) -> Result<RootCertStore, Error> {
     Ok(roots)
 }
 
-fn certificates(setting: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let certificates =
-        certificates.map_err(|_| config_error(setting, &"a certificate in it is damaged"))?;
-    if certificates.is_empty() {
-        return Err(config_error(
-            setting,
-            &"it holds no certificate in PEM form",
-        ));
-    }
-    Ok(certificates)
-}
-
-/// What is wrong with our own certificate and its key.
-fn pair_error(error: &rustls::Error) -> Error {
-    match error {
-        rustls::Error::InconsistentKeys(_) => config_error(
-            "tls_key",
-            &"it is not the key of the certificate in tls_cert",
-        ),
-        rustls::Error::InvalidCertificate(_) => config_error("tls_cert", error),
-        // Its own words may quote the key.
-        _ => config_error("tls_key", &"it holds no key of a kind that is known"),
-    }
-}
-
-fn config_error(setting: &str, why: &dyn fmt::Display) -> Error {
-    Error::new(Kind::Config, format!("setting {setting} cannot be used")).cause(why)
-}
-
 /// What a failure of TLS with a server means: `Refused` where another try would fail as well.
 pub(super) fn describe_failure(server: &str, error: &rustls::Error) -> Error {
     let refused = |what: &str, hint: &str| {
         Error::new(Kind::Refused, format!("TLS with {server}: {what}")).cause(hint)
     };
     match error {
-        rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::UnknownIssuer => refused(
-                "the server's certificate comes from nobody who is trusted",
-                "setting tls_ca names the certificates that are",
-            ),
-            // What names it has instead is the server's to say, and may be any text.
-            CertificateError::NotValidForNameContext { expected, .. } => refused(
-                &format!(
-                    "the server's certificate is not for '{}'",
-                    expected.to_str()
-                ),
-                "setting tls_server_name says which name is meant",
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => refused(
-                "the server's certificate has expired",
-                "the server needs a new one",
-            ),
-            other => refused("the server's certificate is not valid", &other.to_string()),
-        },
+        rustls::Error::InvalidCertificate(why) => {
+            let name_hint = "setting tls_server_name says which name is meant";
+            let (what, hint) = describe_certificate(why, "tls_ca", name_hint);
+            refused(&what, &hint)
+        }
         rustls::Error::AlertReceived(
             alert @ (AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate

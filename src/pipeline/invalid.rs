@@ -50,6 +50,13 @@ pub(super) struct DeadLetter {
     pub(super) has_record: bool,
 }
 
+impl DeadLetter {
+    /// Its payload, the record being this.
+    pub(super) fn payload<'a>(&self, record: &'a [u8]) -> &'a [u8] {
+        if self.has_record { record } else { b"" }
+    }
+}
+
 /// How many invalid records there were.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InvalidCounts {

@@ -21,7 +21,7 @@ use crate::encode::schema_text::render_schema;
 use crate::error::{Error, Kind};
 use crate::registry::{Artifact, ArtifactType, Registered, Registrar, SchemaIds};
 use crate::settings::Settings;
-use crate::settings::registry::{ID_HEADERS, OnSchemaError, PayloadFormat, Registry};
+use crate::settings::registry::{ID_HEADERS, OnSchemaError, PayloadFormat};
 use crate::singer::guide::Shape;
 use crate::singer::stream::{Change, Schema};
 
@@ -34,7 +34,7 @@ const STATE_BYTES: usize = 64;
 /// The registrations of a run, and what waits for them.
 pub(super) struct Schemas {
     format: PayloadFormat,
-    registry: Option<(Registry, Registrar)>,
+    registrar: Option<Registrar>,
     outcomes: Receiver<Registered>,
     /// Outcomes that have come and are not taken up yet.
     received: VecDeque<Registered>,
@@ -69,17 +69,15 @@ struct HeldRecord {
 impl Schemas {
     /// Fails with `Config` where the registry's settings cannot be used.
     pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let registry = match &settings.registry {
-            Some(registry) => Some((registry.clone(), Registrar::new(registry)?)),
-            None => None,
-        };
-        let outcomes = registry
+        let registrar = settings.registry.as_ref().map(Registrar::new);
+        let registrar = registrar.transpose()?;
+        let outcomes = registrar
             .as_ref()
-            .map(|(_, registrar)| registrar.outcomes().clone());
+            .map(|registrar| registrar.outcomes().clone());
         Ok(Self {
             format: settings.payload_format,
             outcomes: outcomes.unwrap_or_else(crossbeam_channel::never),
-            registry,
+            registrar,
             received: VecDeque::new(),
             open: 0,
             held: BTreeMap::new(),
@@ -96,7 +94,7 @@ impl Schemas {
     /// Takes in the outcomes that have come.
     pub(super) fn receive(&mut self) {
         while let Ok(registered) = self.outcomes.try_recv() {
-            if let Some((_, registrar)) = &mut self.registry {
+            if let Some(registrar) = &mut self.registrar {
                 registrar.take(&registered);
             }
             self.received.push_back(registered);
@@ -112,7 +110,7 @@ impl Schemas {
     fn abandon(&mut self) {
         self.open = 0;
         self.received.clear();
-        self.registry = None;
+        self.registrar = None;
         self.outcomes = crossbeam_channel::never();
     }
 
@@ -204,23 +202,23 @@ impl Flow {
         let stream = self.streams.at(place);
         let name = stream.name.clone();
         stream.encoding = Encoding::compile(self.schemas.format, &name, text)?;
-        let Some((settings, registrar)) = &mut self.schemas.registry else {
+        let Some(registrar) = &self.schemas.registrar else {
             return self.open_stream(place, None);
         };
         let avro = self.streams.at(place).encoding.avro_schema();
         let (kind, text) = if let Some(schema) = avro {
             (ArtifactType::Avro, schema.to_owned())
         } else {
+            let settings = registrar.settings();
             let text = render_schema(text, settings.draft, settings.is_closed);
             (ArtifactType::Json, text)
         };
         let artifact = match registrar.artifact(&name, kind, text) {
             Ok(artifact) => artifact,
-            Err(error) if settings.on_error == OnSchemaError::Warn => {
-                log::warn!("stream '{name}' is published without ids of its schema: {error}");
+            Err(error) => {
+                forgive(registrar.settings().on_error, &name, error)?;
                 return self.open_stream(place, None);
             }
-            Err(error) => return Err(error),
         };
         if let Some(ids) = registrar.known(&artifact) {
             let ids = ids.clone();
@@ -230,25 +228,19 @@ impl Flow {
     }
 
     fn request(&mut self, place: usize, artifact: Artifact) -> Result<(), Error> {
-        let mut artifact = Some(artifact);
-        while let Some(wanted) = artifact.take() {
-            match &mut self.schemas.registry {
-                Some((_, registrar)) if registrar.has_room() => {
-                    registrar.register(place, wanted)?;
-                }
-                Some(_) => {
-                    artifact = Some(wanted);
-                    self.wait_for_events()?;
-                }
-                None => {}
-            }
+        let is_full = |registrar: &Registrar| !registrar.has_room();
+        while self.schemas.registrar.as_ref().is_some_and(is_full) {
+            self.wait_for_events()?;
         }
-        self.schemas.open += 1;
-        self.streams.at(place).waiting = Some(Waiting {
-            line: self.counts.lines,
-            first: 0,
-            held: Vec::new(),
-        });
+        if let Some(registrar) = &mut self.schemas.registrar {
+            registrar.register(place, artifact)?;
+            self.schemas.open += 1;
+            self.streams.at(place).waiting = Some(Waiting {
+                line: self.counts.lines,
+                first: 0,
+                held: Vec::new(),
+            });
+        }
         Ok(())
     }
 
@@ -300,30 +292,18 @@ impl Flow {
         }) = self.schemas.received.pop_front()
         {
             self.schemas.open -= 1;
-            let settings = self.schemas.registry.as_ref().map(|(settings, _)| settings);
-            let is_forgiven =
-                settings.is_some_and(|settings| settings.on_error == OnSchemaError::Warn);
+            let registrar = self.schemas.registrar.as_ref();
+            let on_error = registrar.map_or(OnSchemaError::Fail, |registrar| {
+                registrar.settings().on_error
+            });
             let ids = match outcome {
                 Ok(ids) => Some(ids),
-                Err(error) if is_forgiven => {
-                    log::warn!(
-                        "stream '{}' is published without ids of its schema: {error}",
-                        artifact.stream
-                    );
-                    None
-                }
                 Err(error) => {
-                    self.schemas.abandon();
-                    let line = self
-                        .streams
-                        .at(place)
-                        .waiting
-                        .as_ref()
-                        .map(|waiting| waiting.line);
-                    return Err(match line {
-                        Some(line) => error.line(line),
-                        None => error,
-                    });
+                    if let Err(error) = forgive(on_error, &artifact.stream, error) {
+                        self.schemas.abandon();
+                        return Err(at_schema(self.streams.at(place).waiting.as_ref(), error));
+                    }
+                    None
                 }
             };
             self.open_stream(place, ids.as_ref())?;
@@ -333,8 +313,8 @@ impl Flow {
 
     /// Has a stream's records published from here on, beginning with those that were held.
     fn open_stream(&mut self, place: usize, ids: Option<&SchemaIds>) -> Result<(), Error> {
-        let has_headers =
-            (self.schemas.registry.as_ref()).is_some_and(|(registry, _)| registry.has_headers);
+        let has_headers = (self.schemas.registrar.as_ref())
+            .is_some_and(|registrar| registrar.settings().has_headers);
         let mut lines = Vec::new();
         if let Some(ids) = ids.filter(|_| has_headers) {
             let [content_header, global_header] = ID_HEADERS;
@@ -347,13 +327,8 @@ impl Flow {
         stream.slot = Slot::default();
         if let Some(ids) = ids {
             let named = stream.encoding.name_schema(ids.content_id);
-            named.map_err(|error| {
-                let error = error.stream(&*stream.name);
-                match &stream.waiting {
-                    Some(waiting) => error.line(waiting.line),
-                    None => error,
-                }
-            })?;
+            named
+                .map_err(|error| at_schema(stream.waiting.as_ref(), error.stream(&*stream.name)))?;
         }
         let Some(waiting) = stream.waiting.take() else {
             return Ok(());
@@ -417,5 +392,24 @@ impl Flow {
             lane.map_or(0, |lane| lane.builder.messages())
         };
         self.checkpoints.push(state, open);
+    }
+}
+
+/// Says that a stream does without ids, where the settings let it. Else the error ends the run.
+fn forgive(on_error: OnSchemaError, stream: &str, error: Error) -> Result<(), Error> {
+    match on_error {
+        OnSchemaError::Fail => Err(error),
+        OnSchemaError::Warn => {
+            log::warn!("stream '{stream}' is published without ids of its schema: {error}");
+            Ok(())
+        }
+    }
+}
+
+/// The error with the line of the SCHEMA message, where its stream waits.
+fn at_schema(waiting: Option<&Waiting>, error: Error) -> Error {
+    match waiting {
+        Some(waiting) => error.line(waiting.line),
+        None => error,
     }
 }

@@ -276,11 +276,7 @@ impl Worker {
                 }
                 Some(Some(letter)) => {
                     route = &letter.route;
-                    payload = if letter.has_record {
-                        part.record(place)
-                    } else {
-                        b""
-                    };
+                    payload = letter.payload(part.record(place));
                 }
             }
         }
@@ -315,7 +311,7 @@ impl Worker {
         let (record, payload_bytes) = (part.record(place), payload.len());
         if let Some(Some(letter)) = self.refused.get(&ordinal) {
             route = &letter.route;
-            payload = if letter.has_record { record } else { b"" };
+            payload = letter.payload(record);
         }
         if let Some(letter) = self.invalid.bare_letter(route, payload) {
             self.refused.insert(ordinal, Some(letter));

@@ -12,6 +12,7 @@ use ureq::{Agent, Proxy, ProxyProtocol};
 
 use super::proxy::proxy_for;
 use super::tls;
+use crate::certificates::unread_key;
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
 
@@ -240,7 +241,7 @@ fn tls_config(certificates: &Certificates<'_>) -> Result<TlsConfig, Error> {
     };
     let chain = tls::own_chain(cert, key)?;
     let chain: Vec<_> = chain.iter().map(|der| owned(der)).collect();
-    let key = PrivateKey::from_pem(key.expose().as_bytes()).map_err(|_| tls::unread_key())?;
+    let key = PrivateKey::from_pem(key.expose().as_bytes()).map_err(|_| unread_key(tls::KEY))?;
     Ok(config
         .client_cert(Some(ClientCert::new_with_certs(&chain, key)))
         .build())

@@ -38,7 +38,6 @@ const MAX_WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Registers schemas.
 pub(crate) struct Registrar {
-    settings: Registry,
     session: Arc<Session>,
     jobs: Sender<Job>,
     waiting: Receiver<Job>,
@@ -73,7 +72,6 @@ impl Registrar {
         let (jobs, waiting) = crossbeam_channel::unbounded();
         let (outcome_sender, outcomes) = crossbeam_channel::unbounded();
         Ok(Self {
-            settings: settings.clone(),
             session: Arc::new(Session::new(settings)?),
             jobs,
             waiting,
@@ -86,6 +84,10 @@ impl Registrar {
         })
     }
 
+    pub(crate) fn settings(&self) -> &Registry {
+        &self.session.settings
+    }
+
     /// What is to be registered for a stream; `text` is the same whenever the schema is.
     ///
     /// Fails with `Refused` where no registry keeps such an id.
@@ -95,7 +97,7 @@ impl Registrar {
         kind: ArtifactType,
         text: String,
     ) -> Result<Artifact, Error> {
-        Artifact::new(&self.settings.prefix, stream, kind, text)
+        Artifact::new(&self.settings().prefix, stream, kind, text)
     }
 
     /// The ids of a schema that was registered in this run.
@@ -134,7 +136,7 @@ impl Registrar {
         if let Ok(ids) = &registered.outcome {
             self.known.insert(key(artifact), ids.clone());
             let (stream, id) = (&artifact.stream, artifact.short_id());
-            let group = &self.settings.group;
+            let group = &self.settings().group;
             let content_id = ids.content_id;
             let version = ids.version.as_ref();
             let version = version.map_or(String::new(), |version| format!(", version {version}"));

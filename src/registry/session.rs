@@ -34,7 +34,7 @@ const TIME_WHILE_AWAY: Duration = Duration::from_secs(1);
 
 /// The registry, our login there, and what we speak.
 pub(super) struct Session {
-    settings: Registry,
+    pub(super) settings: Registry,
     http: Http,
     login: Login,
     pub(super) dialect: Dialect,

@@ -4,56 +4,44 @@
 //! certificates that cannot be read it would leave out.
 
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use rustls::{AlertDescription, CertificateError, RootCertStore};
+use rustls::{AlertDescription, RootCertStore};
 
 use super::http::Failure;
+use crate::certificates::{
+    config_error, describe_certificate, pair_error, parse_certificates, parse_key,
+};
 use crate::error::{Error, Kind};
 use crate::secret::Secret;
+
+const CA: &str = "schema_registry_ca";
+const CERT: &str = "schema_registry_cert";
+pub(super) const KEY: &str = "schema_registry_key";
 
 /// The certificates that a server's may come from. None where those that are bundled must serve.
 pub(super) fn trusted(ca: Option<&str>) -> Result<Vec<CertificateDer<'static>>, Error> {
     let Some(pem) = ca else {
         return Ok(rustls_native_certs::load_native_certs().certs);
     };
-    let certificates = parse_certificates("schema_registry_ca", pem)?;
+    let certificates = parse_certificates(CA, pem)?;
     let mut store = RootCertStore::empty();
     for certificate in &certificates {
         store
             .add(certificate.clone())
-            .map_err(|error| config_error("schema_registry_ca", &error.to_string()))?;
+            .map_err(|error| config_error(CA, error))?;
     }
     Ok(certificates)
 }
 
 /// Our own certificate, with those that it comes from. Fails where the key is not its own.
 pub(super) fn own_chain(cert: &str, key: &Secret) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let chain = parse_certificates("schema_registry_cert", cert)?;
-    let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes()).map_err(|_| unread_key())?;
+    let chain = parse_certificates(CERT, cert)?;
+    let key = parse_key(KEY, key)?;
     let provider = ring::default_provider();
-    CertifiedKey::from_der(chain.clone(), key, &provider).map_err(|error| {
-        match error {
-            rustls::Error::InconsistentKeys(_) => config_error(
-                "schema_registry_key",
-                "it is not the key of the certificate in schema_registry_cert",
-            ),
-            rustls::Error::InvalidCertificate(_) => {
-                config_error("schema_registry_cert", &error.to_string())
-            }
-            // Its own words may quote the key.
-            _ => config_error(
-                "schema_registry_key",
-                "it holds no key of a kind that is known",
-            ),
-        }
-    })?;
+    CertifiedKey::from_der(chain.clone(), key, &provider)
+        .map_err(|error| pair_error(CERT, KEY, &error))?;
     Ok(chain)
-}
-
-pub(super) fn unread_key() -> Error {
-    config_error("schema_registry_key", "it holds no private key in PEM form")
 }
 
 /// What a failure of TLS means.
@@ -62,25 +50,11 @@ pub(super) fn judge(error: &rustls::Error) -> Failure {
         Failure::Lasting(Error::new(Kind::Refused, format!("TLS: {what}")).cause(hint))
     };
     match error {
-        rustls::Error::InvalidCertificate(why) => match why {
-            CertificateError::UnknownIssuer => lasting(
-                "the server's certificate comes from nobody who is trusted",
-                "setting schema_registry_ca names the certificates that are",
-            ),
-            // What names it has instead is the server's to say, and may be any text.
-            CertificateError::NotValidForNameContext { expected, .. } => lasting(
-                &format!(
-                    "the server's certificate is not for '{}'",
-                    expected.to_str()
-                ),
-                "the address must have a name that the certificate is for",
-            ),
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => lasting(
-                "the server's certificate has expired",
-                "the server needs a new one",
-            ),
-            other => lasting("the server's certificate is not valid", &other.to_string()),
-        },
+        rustls::Error::InvalidCertificate(why) => {
+            let name_hint = "the address must have a name that the certificate is for";
+            let (what, hint) = describe_certificate(why, CA, name_hint);
+            lasting(&what, &hint)
+        }
         rustls::Error::AlertReceived(
             alert @ (AlertDescription::CertificateRequired
             | AlertDescription::BadCertificate
@@ -106,18 +80,4 @@ pub(super) fn judge(error: &rustls::Error) -> Failure {
         ),
         other => Failure::Passing(format!("TLS: {other}")),
     }
-}
-
-fn parse_certificates(setting: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
-    let certificates =
-        certificates.map_err(|_| config_error(setting, "a certificate in it is damaged"))?;
-    if certificates.is_empty() {
-        return Err(config_error(setting, "it holds no certificate in PEM form"));
-    }
-    Ok(certificates)
-}
-
-fn config_error(setting: &str, why: &str) -> Error {
-    Error::new(Kind::Config, format!("setting {setting} cannot be used")).cause(why)
 }
