@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::harness::{
     Answer, Gate, JetStream, Message, NatsServer, Outcome, Reader, Registry, ScriptedHttp,
-    Subscriber, Target, Version, alike, framed, record, schema_as, state,
+    Subscriber, Target, Version, alike, framed, publish_with, record, schema_as, state,
 };
 
 const VERSIONS: [Version; 3] = [Version::V3_3, Version::V3_0, Version::V2_6];
@@ -32,12 +32,10 @@ pub fn run(
     settings: impl FnOnce(Target) -> Target,
     input: impl Into<Vec<u8>>,
 ) -> (Outcome, Vec<Message>) {
-    let server = NatsServer::start();
-    let mut subscriber = Subscriber::on(&server);
-    let target = avro(Target::new().server(&server).registry(registry, group));
-    let outcome = settings(target).input(input).run();
-    let messages = subscriber.messages();
-    (outcome, messages)
+    publish_with(
+        |target| settings(avro(target.registry(registry, group))),
+        input,
+    )
 }
 
 /// A schema whose fields are all nullable.

@@ -19,8 +19,7 @@ fn tells(outcome: &Outcome, parts: &[&str]) {
 
 fn check(server: &NatsServer, settings: &[(&str, Value)]) -> Outcome {
     let target = Target::new().server(server).args(["--check"]);
-    let with = |target: Target, (key, value): &(&str, Value)| target.setting(key, value.clone());
-    settings.iter().fold(target, with).run()
+    target.settings(settings).run()
 }
 
 #[test]

@@ -22,8 +22,7 @@ fn check(url: &str, settings: &[(&str, Value)]) -> Outcome {
         .setting("schema_registry_timeout_seconds", 20)
         .env("TARGET_NATS_LOGLEVEL", "TRACE")
         .args(["--check"]);
-    let set = |target: Target, (key, value): &(&str, Value)| target.setting(key, value.clone());
-    settings.iter().fold(target, set).run()
+    target.settings(settings).run()
 }
 
 /// What is told of the registry, without the spaces between.

@@ -58,16 +58,9 @@ fn token(provider: &IdentityProvider, seconds: i64) -> Answer {
 fn target(server: &NatsServer, url: &str, group: &str) -> Target {
     Target::new()
         .server(server)
-        .setting("enable_schema_registry", true)
-        .setting("schema_registry_url", url)
-        .setting("schema_group_id", group)
+        .registry_at(url, group)
         .setting("schema_registry_timeout_seconds", 20)
         .env("TARGET_NATS_LOGLEVEL", "TRACE")
-}
-
-fn with(target: Target, settings: &[(&str, Value)]) -> Target {
-    let set = |target: Target, (key, value): &(&str, Value)| target.setting(key, value.clone());
-    settings.iter().fold(target, set)
 }
 
 fn by_client(url: &str) -> [(&'static str, Value); 3] {
@@ -92,7 +85,8 @@ fn input() -> String {
 /// One record with its schema, into a group of that name.
 fn run(url: &str, group: &str, settings: &[(&str, Value)]) -> Outcome {
     let server = NatsServer::start();
-    with(target(&server, url, group), settings)
+    target(&server, url, group)
+        .settings(settings)
         .input(input())
         .run()
 }
@@ -145,10 +139,7 @@ fn a_password_logs_in_in_whatever_way_it_is_given() {
         let ways: [(&str, Target); 4] = [
             (
                 "by-settings",
-                with(
-                    target(&server, &url, "by-settings"),
-                    &by_password("dev", PASSWORD),
-                ),
+                target(&server, &url, "by-settings").settings(&by_password("dev", PASSWORD)),
             ),
             (
                 "by-file",
@@ -282,7 +273,7 @@ fn one_token_serves_all_registrations() {
         });
         let input = streams.collect::<String>() + &state("1");
         let url = asked.root_url() + "/token";
-        let target = with(target(&server, &registry.url(), "many"), &by_client(&url));
+        let target = target(&server, &registry.url(), "many").settings(&by_client(&url));
         succeeds(&target.input(input).run());
         assert_eq!(registry.artifacts("many").len(), STREAMS);
         assert_eq!(statuses(registry, "many"), [200; STREAMS]);
@@ -312,7 +303,7 @@ fn a_token_is_renewed_before_it_expires() {
     let server = NatsServer::start();
     let url = asked.root_url() + "/token";
     let target = target(&server, &registry.url(), "renewed");
-    let mut running = with(target, &by_client(&url)).spawn();
+    let mut running = target.settings(&by_client(&url)).spawn();
     let mut sent = 0;
     wait_until("another token is asked for", PATIENCE, || {
         sent += 1;

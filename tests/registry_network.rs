@@ -17,9 +17,7 @@ use crate::harness::{
 fn target(server: &NatsServer, url: &str, group: &str) -> Target {
     Target::new()
         .server(server)
-        .setting("enable_schema_registry", true)
-        .setting("schema_registry_url", url)
-        .setting("schema_group_id", group)
+        .registry_at(url, group)
         .setting("schema_registry_timeout_seconds", 20)
         .env("TARGET_NATS_LOGLEVEL", "TRACE")
         .input(schema("users", &["id"]) + &record("users", r#"{"id":1}"#) + &state("1"))

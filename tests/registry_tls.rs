@@ -17,9 +17,7 @@ use crate::harness::{
 fn target(server: &NatsServer, url: &str) -> Target {
     Target::new()
         .server(server)
-        .setting("enable_schema_registry", true)
-        .setting("schema_registry_url", url)
-        .setting("schema_group_id", "tls")
+        .registry_at(url, "tls")
         .setting("schema_registry_timeout_seconds", 20)
         .input(schema("users", &["id"]) + &record("users", r#"{"id":1}"#) + &state("1"))
 }
@@ -27,8 +25,7 @@ fn target(server: &NatsServer, url: &str) -> Target {
 /// One record with its schema.
 fn run(url: &str, settings: &[(&str, Value)]) -> Outcome {
     let server = NatsServer::start();
-    let set = |target: Target, (key, value): &(&str, Value)| target.setting(key, value.clone());
-    settings.iter().fold(target(&server, url), set).run()
+    target(&server, url).settings(settings).run()
 }
 
 #[track_caller]

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::{
     Authority, NatsServer, PATIENCE, Proxy, Subscriber, Target, numbered, schema, send_signal,
@@ -122,13 +122,7 @@ fn the_secret_of_the_door_is_not_what_the_server_sees_as_the_name() {
         ("connection_name", json!("my \"name\"")),
     ];
     let target = Target::new().setting("nats_url", format!("tls://{}", server.address()));
-    let with = |target: Target, (key, value): &(&str, Value)| target.setting(key, value.clone());
-    settings
-        .iter()
-        .fold(target, with)
-        .input(one())
-        .run()
-        .succeeds();
+    target.settings(&settings).input(one()).run().succeeds();
     let all = server.monitored("/connz?state=all");
     let clients = all["connections"].as_array().unwrap().iter();
     // The harness has looked whether the server is there, without a name.

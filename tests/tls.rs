@@ -50,8 +50,7 @@ fn run(server: &NatsServer, settings: &[(&str, Value)]) -> Outcome {
         .server(server)
         .setting("connection_name", "ours")
         .setting("connect_timeout_seconds", 4);
-    let with = |target: Target, (key, value): &(&str, Value)| target.setting(key, value.clone());
-    settings.iter().fold(target, with).input(one()).run()
+    target.settings(settings).input(one()).run()
 }
 
 #[track_caller]

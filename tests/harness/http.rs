@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::TcpStream;
+use std::ops::Deref;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,11 +19,25 @@ pub type Headers = Vec<(String, String)>;
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
+    pub content: Content,
+}
+
+impl Deref for Reply {
+    type Target = Content;
+
+    fn deref(&self) -> &Content {
+        &self.content
+    }
+}
+
+/// What a request and an answer have in common.
+#[derive(Clone, Debug)]
+pub struct Content {
     pub headers: Headers,
     pub body: Vec<u8>,
 }
 
-impl Reply {
+impl Content {
     pub fn header(&self, name: &str) -> Option<&str> {
         header(&self.headers, name)
     }
@@ -76,8 +91,7 @@ pub fn call(port: u16, call: &Call) -> io::Result<Reply> {
     }
     Ok(Reply {
         status,
-        headers,
-        body,
+        content: Content { headers, body },
     })
 }
 

@@ -236,6 +236,10 @@ fn relay(port: u16, request: &Request) -> Option<(u16, Headers, Vec<u8>)> {
         body: &request.body,
     };
     let reply = call(port, &asked).ok()?;
-    let headers = reply.headers.into_iter().filter(|(name, _)| !own(name));
-    Some((reply.status, headers.collect(), reply.body))
+    let headers = reply
+        .content
+        .headers
+        .into_iter()
+        .filter(|(name, _)| !own(name));
+    Some((reply.status, headers.collect(), reply.content.body))
 }

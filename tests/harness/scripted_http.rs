@@ -5,6 +5,7 @@
 
 use std::io::{BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -14,10 +15,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
-use serde_json::Value;
 
 use super::certificates::Certificate;
-use super::http::{Headers, header, read_body, read_head};
+use super::http::{Content, header, read_body, read_head};
 use super::{Answer, Authority, PATIENCE, wait_until};
 
 /// A request as it came.
@@ -26,8 +26,7 @@ pub struct Request {
     pub method: String,
     /// With its query, as it was sent.
     pub path: String,
-    pub headers: Headers,
-    pub body: Vec<u8>,
+    pub content: Content,
     /// Which connection it came on, from 0 in the order in which they were made.
     pub connection: usize,
     /// Whether the client has shown a certificate.
@@ -36,18 +35,11 @@ pub struct Request {
     pub at: Instant,
 }
 
-impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        header(&self.headers, name)
-    }
+impl Deref for Request {
+    type Target = Content;
 
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    /// Null when it is no JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or(Value::Null)
+    fn deref(&self) -> &Content {
+        &self.content
     }
 }
 
@@ -258,8 +250,10 @@ fn serve<S: Read + Write>(
         let request = Request {
             method: words.next().unwrap_or_default().to_owned(),
             path: words.next().unwrap_or_default().to_owned(),
-            headers,
-            body: body.unwrap_or_default(),
+            content: Content {
+                headers,
+                body: body.unwrap_or_default(),
+            },
             connection,
             certified,
             at: Instant::now(),

@@ -95,6 +95,12 @@ impl Target {
         self
     }
 
+    /// Several of them.
+    pub fn settings(self, settings: &[(&str, Value)]) -> Self {
+        let set = |target: Self, (key, value): &(&str, Value)| target.setting(key, value.clone());
+        settings.iter().fold(self, set)
+    }
+
     /// The text of the configuration file, instead of settings.
     pub fn config(mut self, text: impl Into<Vec<u8>>) -> Self {
         self.config = Some(text.into());
